@@ -1,0 +1,140 @@
+//! From a source's field name to our field, for every key of every record.
+
+use std::marker::PhantomData;
+
+use super::{EmploymentField, PelatihanField, PendidikanField, PersonField};
+use crate::json::fingerprint;
+
+/// A closed set of our fields, whose names a profile gives.
+pub trait Field: Copy + 'static {
+    /// All of them, in the order of [`Field::slot`].
+    const ALL: &'static [Self];
+
+    /// Place in a table of all fields, from 0.
+    fn slot(self) -> usize;
+
+    /// Key in the profile file.
+    fn key(self) -> &'static str;
+}
+
+macro_rules! fields {
+    ($($name:ident),+) => {
+        $(
+            impl Field for $name {
+                const ALL: &'static [Self] = Self::ALL;
+
+                fn slot(self) -> usize {
+                    usize::from(self.index())
+                }
+
+                fn key(self) -> &'static str {
+                    self.as_str()
+                }
+            }
+        )+
+    };
+}
+fields!(PersonField, EmploymentField, PendidikanField, PelatihanField);
+
+/// The source's names of a set of our fields. A field may have none: this source does not
+/// deliver it.
+#[derive(Clone, Debug)]
+pub struct Names<F> {
+    /// By slot.
+    names: Vec<Option<Box<str>>>,
+    /// Slots by the names' fingerprints; a name's place is the first free one from there on. Four
+    /// times as many places as fields keep those walks to a step.
+    places: [u8; PLACES],
+    field: PhantomData<F>,
+}
+
+const PLACES: usize = 128;
+const FREE: u8 = u8::MAX;
+
+impl<F: Field> Names<F> {
+    /// No names at all.
+    pub(super) fn empty() -> Self {
+        Self { names: vec![None; F::ALL.len()], places: [FREE; PLACES], field: PhantomData }
+    }
+
+    /// Gives a field its name; `false` if another field has the same one.
+    pub(super) fn insert(&mut self, field: F, name: &str) -> bool {
+        if self.field(name).is_some() {
+            return false;
+        }
+        let Some(place) = probe(name).find(|place| self.places[*place] == FREE) else {
+            return false;
+        };
+        self.places[place] = u8::try_from(field.slot()).expect("fewer than 32 fields in a set");
+        self.names[field.slot()] = Some(name.into());
+        true
+    }
+
+    /// Our field of a source's field name, or `None` for one that is not ours.
+    #[inline]
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<F> {
+        for place in probe(name) {
+            let slot = usize::from(self.places[place]);
+            if self.names.get(slot)?.as_deref() == Some(name) {
+                return F::ALL.get(slot).copied();
+            }
+        }
+        None
+    }
+
+    /// The source's name of our field.
+    #[inline]
+    #[must_use]
+    pub fn name(&self, field: F) -> Option<&str> {
+        self.names.get(field.slot())?.as_deref()
+    }
+
+    /// Whether the source delivers none of these fields.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.iter().all(Option::is_none)
+    }
+}
+
+/// Places where a name may stand, in the order in which they are tried.
+#[inline]
+fn probe(name: &str) -> impl Iterator<Item = usize> + use<> {
+    // The seven highest bits, which number the places.
+    let [_, _, _, _, _, _, _, high] = fingerprint(name.as_bytes()).to_le_bytes();
+    let first = usize::from(high >> 1);
+    (first..first + PLACES).map(|place| place % PLACES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_name_finds_its_field_and_no_other_does(
+            names in proptest::collection::hash_set("[A-Z_]{0,20}", EmploymentField::ALL.len()),
+            other in "[A-Z_]{0,20}",
+        ) {
+            let mut table = Names::<EmploymentField>::empty();
+            for (field, name) in EmploymentField::ALL.iter().zip(&names) {
+                prop_assert!(table.insert(*field, name));
+                prop_assert!(!table.insert(*field, name));
+            }
+            for (field, name) in EmploymentField::ALL.iter().zip(&names) {
+                prop_assert_eq!(table.field(name), Some(*field));
+                prop_assert_eq!(table.name(*field), Some(name.as_str()));
+            }
+            prop_assert_eq!(table.field(&other).is_some(), names.contains(&other));
+        }
+    }
+
+    #[test]
+    fn a_source_may_deliver_nothing() {
+        let table = Names::<PersonField>::empty();
+        assert!(table.is_empty());
+        assert_eq!(table.field("NIK"), None);
+        assert_eq!(table.name(PersonField::Nik), None);
+    }
+}
