@@ -1,0 +1,108 @@
+//! A worker's jobs, educations and trainings: from the members of one JSON object to our types.
+
+use std::borrow::Cow;
+
+use schemas::json::{JsonFault, Scanner};
+use schemas::layout::{EmploymentField as E, PelatihanField as L, PendidikanField as D};
+use schemas::worker::{Employment, Pelatihan, Pendidikan};
+
+use crate::place::{CluePaths, Clues};
+use crate::reading::{Reading, path, scalar};
+
+/// One job, without its key.
+pub(crate) fn employment<'a>(
+    scanner: &mut Scanner<'a>,
+    reading: &mut Reading<'_>,
+    job: &mut Employment<'a>,
+) -> Result<(), JsonFault> {
+    let (names, paths) = (&reading.rules.layout.employment, &reading.rules.paths.employment);
+    let mut clues = Clues::default();
+    while let Some(key) = scanner.key()? {
+        let Some(field) = names.field(&key) else {
+            scanner.skip()?;
+            continue;
+        };
+        let path = path(paths, field);
+        match field {
+            E::KodeUnit => reading.text(scanner, path, &mut job.kode_unit)?,
+            E::Unit => reading.text(scanner, path, &mut job.unit)?,
+            E::Alamat => reading.text(scanner, path, &mut job.alamat)?,
+            E::KodeProvinsi => clues.kode_provinsi = reading.received(scalar(scanner)?, path),
+            // Judged as any text, and never compared.
+            E::NamaProvinsi => reading.text(scanner, path, &mut None)?,
+            E::KodeKabupaten => clues.kode_kabupaten = reading.received(scalar(scanner)?, path),
+            E::NamaKabupaten => clues.nama_kabupaten = reading.clean(scalar(scanner)?, path),
+            E::IdJenisSdmk => reading.text(scanner, path, &mut job.id_jenis_sdmk)?,
+            E::JenisSdmk => reading.text(scanner, path, &mut job.jenis_sdmk)?,
+            E::StatusPegawai => reading.text(scanner, path, &mut job.status_pegawai)?,
+            E::Nip => reading.masked(scanner, path, &mut job.nip)?,
+            E::TanggalMulai => reading.date(scanner, path, &mut job.tanggal_mulai)?,
+            E::TanggalAkhir => reading.date(scanner, path, &mut job.tanggal_akhir)?,
+            E::Str => reading.masked(scanner, path, &mut job.str)?,
+            E::StrTanggal => reading.date(scanner, path, &mut job.str_tanggal)?,
+            E::StrBerlakuSampai => reading.date(scanner, path, &mut job.str_berlaku_sampai)?,
+            E::Sip => reading.masked(scanner, path, &mut job.sip)?,
+            E::SipTanggal => reading.date(scanner, path, &mut job.sip_tanggal)?,
+            E::SipBerlakuSampai => reading.date(scanner, path, &mut job.sip_berlaku_sampai)?,
+        }
+    }
+    let paths = CluePaths {
+        kode_provinsi: path(paths, E::KodeProvinsi),
+        kode_kabupaten: path(paths, E::KodeKabupaten),
+        nama_kabupaten: path(paths, E::NamaKabupaten),
+    };
+    if let Some(place) = clues.judge(reading, &paths).good() {
+        job.kode_wilayah = Some(Cow::Borrowed(place.kode));
+        job.kode_wilayah_asal = Some(place.asal);
+    }
+    Ok(())
+}
+
+/// One education.
+pub(crate) fn pendidikan<'a>(
+    scanner: &mut Scanner<'a>,
+    reading: &mut Reading<'_>,
+    education: &mut Pendidikan<'a>,
+) -> Result<(), JsonFault> {
+    let (names, paths) = (&reading.rules.layout.pendidikan, &reading.rules.paths.pendidikan);
+    while let Some(key) = scanner.key()? {
+        let Some(field) = names.field(&key) else {
+            scanner.skip()?;
+            continue;
+        };
+        let path = path(paths, field);
+        match field {
+            D::KodeProdi => reading.text(scanner, path, &mut education.kode_prodi)?,
+            D::Prodi => reading.text(scanner, path, &mut education.prodi)?,
+            D::Jenjang => reading.text(scanner, path, &mut education.jenjang)?,
+            D::KodePerti => reading.text(scanner, path, &mut education.kode_perti)?,
+            D::PerguruanTinggi => reading.text(scanner, path, &mut education.perguruan_tinggi)?,
+            D::TahunLulus => reading.text(scanner, path, &mut education.tahun_lulus)?,
+            D::NoIjazah => reading.masked(scanner, path, &mut education.no_ijazah)?,
+        }
+    }
+    Ok(())
+}
+
+/// One training.
+pub(crate) fn pelatihan<'a>(
+    scanner: &mut Scanner<'a>,
+    reading: &mut Reading<'_>,
+    training: &mut Pelatihan<'a>,
+) -> Result<(), JsonFault> {
+    let (names, paths) = (&reading.rules.layout.pelatihan, &reading.rules.paths.pelatihan);
+    while let Some(key) = scanner.key()? {
+        let Some(field) = names.field(&key) else {
+            scanner.skip()?;
+            continue;
+        };
+        let path = path(paths, field);
+        match field {
+            L::Nama => reading.text(scanner, path, &mut training.nama)?,
+            L::Penyelenggara => reading.text(scanner, path, &mut training.penyelenggara)?,
+            L::Tahun => reading.text(scanner, path, &mut training.tahun)?,
+            L::NoSertifikat => reading.masked(scanner, path, &mut training.no_sertifikat)?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! Where a person lives or a unit stands: the source's codes and name against the region tables.
+
+use std::borrow::Cow;
+
+use crate::Code;
+use crate::reading::{Found, Reading};
+use crate::reason::FieldPath;
+use crate::text::Received;
+
+/// What a source says about a place. The province's name is not among it: its code says the same and is exact.
+#[derive(Default)]
+pub(crate) struct Clues<'a> {
+    pub(crate) kode_provinsi: Found<Received<'a>>,
+    pub(crate) kode_kabupaten: Found<Received<'a>>,
+    /// Clean text.
+    pub(crate) nama_kabupaten: Found<Cow<'a, str>>,
+}
+
+/// What the clues are called in a reason.
+pub(crate) struct CluePaths<'p> {
+    pub(crate) kode_provinsi: &'p FieldPath,
+    pub(crate) kode_kabupaten: &'p FieldPath,
+    pub(crate) nama_kabupaten: &'p FieldPath,
+}
+
+/// The region of today and the code it came from.
+pub(crate) struct Place<'a> {
+    pub(crate) kode: &'static str,
+    pub(crate) asal: Cow<'a, str>,
+}
+
+impl<'a> Clues<'a> {
+    /// Judges the clues together; null where the source gave no code at all.
+    pub(crate) fn judge(&self, reading: &mut Reading<'_>, paths: &CluePaths<'_>) -> Found<Place<'a>> {
+        let rules = reading.rules;
+        let (code, asal) = match given(&self.kode_kabupaten) {
+            Found::Good(given) => given,
+            Found::Refused => return Found::Refused,
+            Found::Null => return self.judge_province(reading, paths),
+        };
+        let Some(regency) = rules.regions.regency(&code) else {
+            return reading.refused(Code::RegionUnknown, paths.kode_kabupaten);
+        };
+        if let Found::Good((code, _)) = given(&self.kode_provinsi)
+            && !regency.has_province(&code)
+        {
+            reading.refuse(Code::RegionProvinceDiffers, paths.kode_provinsi);
+        }
+        if let Found::Good(name) = &self.nama_kabupaten
+            && !regency.has_name(name)
+        {
+            reading.refuse(Code::RegionNameDiffers, paths.nama_kabupaten);
+        }
+        Found::Good(Place { kode: regency.row().kode, asal })
+    }
+
+    fn judge_province(&self, reading: &mut Reading<'_>, paths: &CluePaths<'_>) -> Found<Place<'a>> {
+        given(&self.kode_provinsi).and_then(|(code, asal)| match reading.rules.regions.province(&code) {
+            Some(row) => Found::Good(Place { kode: row.kode, asal }),
+            None => reading.refused(Code::RegionUnknown, paths.kode_provinsi),
+        })
+    }
+}
+
+/// A code as clean text, and as received without outer blanks.
+fn given<'a>(received: &Found<Received<'a>>) -> Found<(Cow<'a, str>, Cow<'a, str>)> {
+    match received {
+        Found::Null => Found::Null,
+        Found::Refused => Found::Refused,
+        Found::Good(text) => match text.clean() {
+            Some(code) => Found::Good((code, text.trimmed())),
+            None => Found::Null,
+        },
+    }
+}

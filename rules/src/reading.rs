@@ -1,0 +1,238 @@
+//! Reading the values of a record: type, length, control characters, and the reasons found on the way.
+
+use std::borrow::Cow;
+
+use schemas::json::{JsonFault, Scanner, Value, exact_integer};
+use schemas::layout::Field;
+use schemas::{Date, Masked};
+
+use crate::date;
+use crate::reason::{FieldPath, Reason};
+use crate::rulebook::Rules;
+use crate::text::{self, Received};
+use crate::{Code, Severity};
+
+/// Most elements of one list; nobody has so many jobs, and each costs memory whatever it holds.
+pub(crate) const LIST_ELEMENTS_MAX: usize = 1_000;
+
+/// What stands in a field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Found<T> {
+    /// Null, a blank in disguise, or no such field.
+    #[default]
+    Null,
+    /// Something that is refused, its reason told: no other rule applies to it.
+    Refused,
+    /// A value.
+    Good(T),
+}
+
+impl<T> Found<T> {
+    /// The value, where null and refused are alike.
+    pub(crate) fn good(self) -> Option<T> {
+        match self {
+            Self::Good(value) => Some(value),
+            Self::Null | Self::Refused => None,
+        }
+    }
+
+    pub(crate) fn and_then<U>(self, next: impl FnOnce(T) -> Found<U>) -> Found<U> {
+        match self {
+            Self::Null => Found::Null,
+            Self::Refused => Found::Refused,
+            Self::Good(value) => next(value),
+        }
+    }
+}
+
+/// Reasons collected while one record is read.
+pub(crate) struct Reading<'r> {
+    pub(crate) rules: &'r Rules,
+    reasons: Vec<Reason>,
+}
+
+impl<'r> Reading<'r> {
+    pub(crate) fn new(rules: &'r Rules) -> Self {
+        Self { rules, reasons: Vec::new() }
+    }
+
+    /// Tells a hard reason, once for each code and field however many jobs have it.
+    #[cold]
+    pub(crate) fn refuse(&mut self, code: Code, field: &FieldPath) {
+        debug_assert_eq!(code.severity(), Severity::Hard);
+        if !self.reasons.iter().any(|reason| reason.code == code && reason.field == *field) {
+            self.reasons.push(Reason { code, field: field.clone() });
+        }
+    }
+
+    /// As `refuse`, for the end of a rule.
+    #[cold]
+    pub(crate) fn refused<T>(&mut self, code: Code, field: &FieldPath) -> Found<T> {
+        self.refuse(code, field);
+        Found::Refused
+    }
+
+    /// All reasons, in catalogue order.
+    pub(crate) fn into_reasons(mut self) -> Vec<Reason> {
+        self.reasons.sort();
+        self.reasons
+    }
+
+    /// Text as received, blank or not; null where there is no text at all.
+    pub(crate) fn received<'a>(&mut self, value: Value<'a>, field: &FieldPath) -> Found<Received<'a>> {
+        let text = match value {
+            Value::Null => return Found::Null,
+            Value::Text(text) => Some(text),
+            Value::Number(number) => exact_integer(number).map(Cow::Borrowed),
+            Value::Bool(_) | Value::Object | Value::Array => None,
+        };
+        let Some(text) = text else {
+            return self.refused(Code::FieldType, field);
+        };
+        match Received::new(text) {
+            Ok(received) => Found::Good(received),
+            Err(faults) => {
+                if faults.control_character {
+                    self.refuse(Code::TextControlCharacter, field);
+                }
+                if faults.too_long {
+                    self.refuse(Code::TextTooLong, field);
+                }
+                Found::Refused
+            }
+        }
+    }
+
+    /// Clean text.
+    pub(crate) fn clean<'a>(&mut self, value: Value<'a>, field: &FieldPath) -> Found<Cow<'a, str>> {
+        self.received(value, field).and_then(|received| match received.into_clean() {
+            Some(text) => Found::Good(text),
+            None => Found::Null,
+        })
+    }
+
+    /// Reads the next value as clean text, for a field whose null and fault are alike.
+    pub(crate) fn text<'a>(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        field: &FieldPath,
+        into: &mut Option<Cow<'a, str>>,
+    ) -> Result<(), JsonFault> {
+        self.text_as(scanner, field, into, |text| text)
+    }
+
+    /// As `text`, for a personal field.
+    pub(crate) fn masked<'a>(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        field: &FieldPath,
+        into: &mut Option<Masked<'a>>,
+    ) -> Result<(), JsonFault> {
+        self.text_as(scanner, field, into, Masked::new)
+    }
+
+    /// Almost every value of a record goes through here. What the scanner gives is only looked at, and the text is
+    /// written once, where it belongs: each move of a value in between would cost more than looking at its bytes.
+    #[inline]
+    fn text_as<'a, T>(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        field: &FieldPath,
+        into: &mut Option<T>,
+        make: impl Fn(Cow<'a, str>) -> T,
+    ) -> Result<(), JsonFault> {
+        let value = scanner.value();
+        if let Ok(Value::Text(Cow::Borrowed(text))) = &value
+            && text::is_clean(text)
+        {
+            *into = Some(make(Cow::Borrowed(text)));
+            return Ok(());
+        }
+        *into = self.clean(whole(scanner, value)?, field).good().map(make);
+        Ok(())
+    }
+
+    /// Reads the next value as a date.
+    pub(crate) fn date(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        field: &FieldPath,
+        into: &mut Option<Date>,
+    ) -> Result<(), JsonFault> {
+        let formats = &self.rules.layout.date_formats;
+        let value = scanner.value();
+        // A text that is a date as it stands needs no cleaning first.
+        if let Ok(Value::Text(text)) = &value
+            && let Ok(date) = date::read(text, formats)
+        {
+            *into = Some(date);
+            return Ok(());
+        }
+        let text = self.clean(whole(scanner, value)?, field).good();
+        *into = text.and_then(|text| match date::read(&text, formats) {
+            Ok(date) => Some(date),
+            Err(code) => self.refused(code, field).good(),
+        });
+        Ok(())
+    }
+}
+
+/// The next value; the inside of an object or array, which no field has, is passed over.
+pub(crate) fn scalar<'a>(scanner: &mut Scanner<'a>) -> Result<Value<'a>, JsonFault> {
+    let value = scanner.value();
+    whole(scanner, value)
+}
+
+/// A value that the scanner has just given, with what follows of it passed over.
+fn whole<'a>(scanner: &mut Scanner<'a>, value: Result<Value<'a>, JsonFault>) -> Result<Value<'a>, JsonFault> {
+    if matches!(value, Ok(Value::Object | Value::Array)) {
+        scanner.leave()?;
+    }
+    value
+}
+
+/// Reads the next value as a list of objects; `read` fills one from the scanner, which stands within it, to its end.
+pub(crate) fn list<'a, T: Default>(
+    scanner: &mut Scanner<'a>,
+    reading: &mut Reading<'_>,
+    path: &FieldPath,
+    read: impl Fn(&mut Scanner<'a>, &mut Reading<'_>, &mut T) -> Result<(), JsonFault>,
+) -> Result<Vec<T>, JsonFault> {
+    let mut items = Vec::new();
+    match scanner.value()? {
+        Value::Null => return Ok(items),
+        Value::Array => {}
+        other => {
+            if other == Value::Object {
+                scanner.leave()?;
+            }
+            reading.refuse(Code::FieldType, path);
+            return Ok(items);
+        }
+    }
+    let mut seen = 0_usize;
+    while scanner.element()? {
+        seen += 1;
+        if seen > LIST_ELEMENTS_MAX {
+            reading.refuse(Code::ListTooLong, path);
+            scanner.skip()?;
+            continue;
+        }
+        match scanner.value()? {
+            Value::Object => read(scanner, reading, items.push_mut(T::default()))?,
+            other => {
+                if other == Value::Array {
+                    scanner.leave()?;
+                }
+                reading.refuse(Code::FieldType, path);
+            }
+        }
+    }
+    Ok(items)
+}
+
+/// The path of a field among those of its object.
+#[inline]
+pub(crate) fn path<F: Field>(paths: &[FieldPath], field: F) -> &FieldPath {
+    paths.get(field.slot()).unwrap_or(&FieldPath::WHOLE)
+}
