@@ -1,0 +1,63 @@
+//! Reading a topic to its end, once.
+
+use std::time::Duration;
+
+use super::admin::Admin;
+use super::config::KafkaConfig;
+use super::consumer::{Consumer, PollEvent};
+use super::fault::{FaultKind, KafkaFault};
+use super::message::Msg;
+use crate::clock::Deadline;
+
+/// Records handed out before the deadline is looked at again.
+const RECORDS_PER_POLL: usize = 10_000;
+/// How long one poll waits.
+const POLL_WAIT: Duration = Duration::from_millis(200);
+
+/// Hands out every record that a topic holds now, partition by partition in offset order.
+///
+/// The end is the log's end at the call, open transactions included: a reader of committed records
+/// waits until those that are open have ended, or the deadline passes. So initialise the transactions
+/// of the topic's only writer first.
+///
+/// # Errors
+/// `Timeout` at the deadline; `Missing` when the topic is not there; whatever is not mended by
+/// waiting.
+pub fn read_to_end(
+    config: &KafkaConfig,
+    topic: &str,
+    read_committed: bool,
+    deadline: Deadline,
+    mut each: impl FnMut(&Msg<'_>),
+) -> Result<(), KafkaFault> {
+    let held = Admin::connect(config)?.watermarks(topic, deadline)?;
+    let starts: Vec<(&str, i32, i64)> =
+        held.iter().filter(|one| one.low < one.high).map(|one| (topic, one.partition, one.low)).collect();
+    if starts.is_empty() {
+        return Ok(());
+    }
+    let consumer = if read_committed { Consumer::manual(config)? } else { Consumer::manual_uncommitted(config)? };
+    consumer.assign(&starts)?;
+    let short = |consumer: &Consumer| {
+        held.iter()
+            .any(|one| one.low < one.high && consumer.position(topic, one.partition).is_none_or(|next| next < one.high))
+    };
+    while short(&consumer) {
+        let outcome = consumer.poll(RECORDS_PER_POLL, POLL_WAIT, &mut each);
+        for event in outcome.events {
+            match event {
+                PollEvent::Fault(fault) if !fault.is_retriable() => return Err(fault),
+                PollEvent::PositionLost { topic, partition } => {
+                    let message = format!("read {topic}: partition {partition} was cut while it was read");
+                    return Err(KafkaFault::new(FaultKind::Retriable, message));
+                }
+                PollEvent::Fault(_) | PollEvent::Rebalance(_) => {}
+            }
+        }
+        if deadline.passed() && short(&consumer) {
+            let message = format!("read {topic} to its end: not done at the deadline");
+            return Err(KafkaFault::new(FaultKind::Timeout, message));
+        }
+    }
+    Ok(())
+}
