@@ -1,0 +1,266 @@
+//! The producer's configuration: everything read and checked before any connection is opened.
+
+use crate::cycle::Limits;
+use crate::profile::{AuthKind, PagingKind, Profile};
+use crate::region::{self, Region};
+use crate::schedule::Schedule;
+use platform::exit::Failure;
+use platform::kafka::KafkaConfig;
+use platform::secrets::{self, SecretFile};
+use platform::settings::{Link, Settings, links};
+use schemas::identity::IdentityKey;
+use schemas::layout::{self, Layout};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Name of the process: client id, transactional id, label.
+pub const PROCESS: &str = "sisdmk-producer";
+
+/// A slice of the whole hold goes out in one transaction, so it gets more time than the processor's small
+/// ones. Too small: a large slice never goes out over a slow link; too large: readers of `sisdmk.raw`
+/// wait this long when the producer's machine is lost within a transaction.
+const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(60);
+
+/// Configuration of one producer.
+#[derive(Debug)]
+pub struct Config {
+    /// What the profile says about the source.
+    pub profile: Profile,
+    /// Where its records keep identity and stamp.
+    pub layout: Layout,
+    /// `scheme://host[:port][/path]`, without a slash at the end.
+    pub base_url: String,
+    /// Regions of a scheduled batch, at least one.
+    pub regions: Vec<Region>,
+    /// Bounds of a cycle.
+    pub limits: Limits,
+    /// Slices read at the same time, 1 or more.
+    pub lanes: usize,
+    /// Time of one request, from connecting to the last byte.
+    pub request_timeout: Duration,
+    /// Bytes of one body after decompression.
+    pub body_bytes_max: usize,
+    /// The source's token.
+    pub token: SecretFile,
+    /// Makes every `person_id`; read once.
+    pub identity_key: IdentityKey,
+    /// When a cycle is due.
+    pub schedule: Schedule,
+    /// Whether a cycle runs right after the start.
+    pub run_on_start: bool,
+    /// The most by which a scheduled cycle is late on purpose.
+    pub jitter: Duration,
+    /// Folder for pages and records that cannot be published.
+    pub quarantine: Option<PathBuf>,
+    /// Address of health, metrics and admin.
+    pub listen: SocketAddr,
+    /// The admin endpoint's token; without it the endpoint answers 403.
+    pub admin_token: Option<Arc<SecretFile>>,
+    /// How to reach Kafka.
+    pub kafka: KafkaConfig,
+    /// Share of batches that are traced.
+    pub sample_ratio: f64,
+}
+
+impl Config {
+    /// Reads and checks the settings, the profile and the key.
+    ///
+    /// # Errors
+    /// Exit 2: what is missing or does not fit, by its key.
+    pub fn new(settings: &Settings) -> Result<Self, Failure> {
+        settings.require_for("producer")?;
+        links(settings, &[Link::Kafka, Link::Registry, Link::Source, Link::Alerts, Link::Quarantine, Link::Telemetry])?;
+        let (profile, layout) = profile(settings.text("source.profile"))?;
+        let paged = match profile.paging.kind {
+            PagingKind::Page => true,
+            PagingKind::None => false,
+            PagingKind::Cursor => {
+                return Err(unsupported("source.profile", "paging by cursor"));
+            }
+        };
+        match profile.auth.kind {
+            AuthKind::Bearer => settings.require(&["source.token_file"])?,
+            AuthKind::Login => return Err(unsupported("source.profile", "auth.kind = \"login\"")),
+            AuthKind::Oauth2 => return Err(unsupported("source.profile", "auth.kind = \"oauth2\"")),
+        }
+        let token = SecretFile::new(settings.path("source.token_file"));
+        token.read_text()?;
+        let admin_token = settings.opt_path("producer.admin_token_file").map(SecretFile::new);
+        if let Some(token) = &admin_token {
+            token.read()?;
+        }
+        let key = secrets::read(settings.path("identity.hmac_key_file"))?;
+        let identity_key = IdentityKey::from_secret(key.expose())
+            .map_err(|error| bad("identity.hmac_key_file", &error.to_string()))?;
+        let schedule = Schedule::parse(settings.text("schedule.cron"), settings.text("schedule.time_zone"))
+            .map_err(|error| bad("schedule", &error.to_string()))?;
+        let quarantine = quarantine(settings.opt_text("quarantine.url"))?;
+        let base_url = base_url(settings.text("source.base_url"))?;
+        let kafka = KafkaConfig::new(settings, PROCESS)?;
+        let transaction_timeout = kafka.transaction_timeout().max(TRANSACTION_TIMEOUT_MIN);
+        Ok(Self {
+            regions: regions(settings.list("source.regions"), &profile)?,
+            limits: limits(settings, &profile, paged, quarantine.is_some()),
+            lanes: settings.count("source.concurrency").max(1),
+            request_timeout: settings.duration("source.request_timeout"),
+            body_bytes_max: bytes(settings, "source.body_bytes_max"),
+            run_on_start: settings.flag("schedule.run_on_start"),
+            jitter: settings.duration("schedule.jitter"),
+            listen: settings.address("producer.listen"),
+            sample_ratio: settings.number("telemetry.sample_ratio"),
+            admin_token: admin_token.map(Arc::new),
+            kafka: kafka.with_transaction_timeout(transaction_timeout),
+            profile,
+            layout,
+            base_url,
+            token,
+            identity_key,
+            schedule,
+            quarantine,
+        })
+    }
+
+    /// `<profile>/<version>`.
+    #[must_use]
+    pub fn source(&self) -> String {
+        self.profile.source()
+    }
+}
+
+fn bad(key: &str, message: &str) -> Failure {
+    Failure::config(format!("{key}: {message}"))
+}
+
+fn unsupported(key: &str, what: &str) -> Failure {
+    bad(key, &format!("this version does not speak {what}"))
+}
+
+fn bytes(settings: &Settings, key: &str) -> usize {
+    usize::try_from(settings.bytes(key)).unwrap_or(usize::MAX)
+}
+
+/// A shipped profile by its name, or a file: anything with a slash or the ending `.toml`.
+fn profile(name: &str) -> Result<(Profile, Layout), Failure> {
+    let is_file = name.contains('/') || Path::new(name).extension().is_some_and(|ending| ending == "toml");
+    let text = match layout::shipped(name) {
+        _ if is_file => std::fs::read_to_string(name)
+            .map_err(|error| bad("source.profile", "the profile file cannot be read").because(error))?,
+        Some(text) => text.to_owned(),
+        None => {
+            return Err(bad("source.profile", "no profile of that name ships with this program")
+                .hint("name a shipped profile, or give the path of a profile file"));
+        }
+    };
+    let profile = Profile::parse(&text).map_err(|error| bad("source.profile", &error.to_string()))?;
+    let layout = Layout::from_profile_toml(&text).map_err(|error| bad("source.profile", &error.to_string()))?;
+    Ok((profile, layout))
+}
+
+/// The regions to poll, each once and none within another: all provinces where none is given.
+fn regions(given: &[String], profile: &Profile) -> Result<Vec<Region>, Failure> {
+    let mut regions = Vec::new();
+    for code in given {
+        let region = Region::parse(code)
+            .filter(Region::is_known)
+            .ok_or_else(|| bad("source.regions", "holds a code that is not a province (`32`) or regency (`32.73`)"))?;
+        regions.push(region);
+    }
+    if regions.is_empty() {
+        regions = region::provinces();
+    }
+    regions.sort();
+    regions.dedup();
+    let provinces: Vec<Region> = regions.iter().filter(|region| region.is_province()).cloned().collect();
+    regions.retain(|region| region.is_province() || !provinces.contains(&region.province()));
+    let asks = |region: &Region| {
+        if region.is_province() { profile.request.province.is_some() } else { profile.request.regency.is_some() }
+    };
+    if regions.iter().all(asks) {
+        Ok(regions)
+    } else {
+        Err(bad("source.regions", "names a kind of region that the profile has no request parameter for"))
+    }
+}
+
+fn limits(settings: &Settings, profile: &Profile, paged: bool, can_quarantine: bool) -> Limits {
+    let page_size = u32::try_from(settings.int("source.page_size")).unwrap_or(u32::MAX);
+    let page_rows_max = profile.paging.limit_max.unwrap_or(u32::MAX).min(page_size).max(1);
+    Limits {
+        tries_max: u32::try_from(settings.int("source.retries")).unwrap_or(0) + 1,
+        backoff: settings.duration("source.backoff"),
+        backoff_max: settings.duration("source.backoff_max"),
+        retry_after_max: settings.duration("source.retry_after_max"),
+        slice_timeout: settings.duration("source.slice_timeout"),
+        cycle_timeout: settings.duration("source.cycle_timeout"),
+        hold_bytes_max: bytes(settings, "source.hold_bytes_max"),
+        record_bytes_max: bytes(settings, "source.record_bytes_max"),
+        can_quarantine,
+        page_rows_max: paged.then_some(page_rows_max),
+        request_interval: Duration::from_secs_f64(1.0 / settings.number("source.requests_per_second")),
+        lookback: settings.duration("source.lookback"),
+        by_regency: profile.request.regency.is_some(),
+        by_window: profile.request.since.is_some() && profile.request.until.is_some(),
+    }
+}
+
+/// The folder of a `file://` address.
+fn quarantine(url: Option<&str>) -> Result<Option<PathBuf>, Failure> {
+    let Some(url) = url else { return Ok(None) };
+    let path =
+        reqwest::Url::parse(url).ok().filter(|url| url.scheme() == "file").and_then(|url| url.to_file_path().ok());
+    match path {
+        Some(path) => Ok(Some(path)),
+        None => Err(unsupported("quarantine.url", "anything but `file:///..`")),
+    }
+}
+
+fn base_url(text: &str) -> Result<String, Failure> {
+    let url = reqwest::Url::parse(text).map_err(|_| bad("source.base_url", "is not a URL"))?;
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if plain {
+        Ok(url.as_str().trim_end_matches('/').to_owned())
+    } else {
+        Err(bad("source.base_url", "must be `https://host[:port][/path]`, without user, query or fragment"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_are_each_asked_once() {
+        let (profile, _) = profile("sdmk-modified").expect("a shipped profile");
+        let check = |given: &[&str], wanted: &[&str]| {
+            let given: Vec<String> = given.iter().map(|code| (*code).to_owned()).collect();
+            let found = regions(&given, &profile).expect("good codes");
+            assert_eq!(found.iter().map(Region::as_str).collect::<Vec<_>>(), wanted);
+        };
+        check(&["32", "31", "32"], &["31", "32"]);
+        check(&["32.73", "32", "34.71"], &["32", "34.71"]);
+        assert_eq!(regions(&[], &profile).expect("all").len(), 38);
+        for bad in ["3273", "99", "32.99", "Jawa Barat"] {
+            assert!(regions(&[bad.to_owned()], &profile).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_checked() {
+        assert_eq!(base_url("https://sdmk.example/api/").expect("good"), "https://sdmk.example/api");
+        for bad in ["sdmk.example", "ftp://sdmk.example", "https://u:p@sdmk.example", "https://sdmk.example/?token=1"] {
+            assert!(base_url(bad).is_err(), "{bad}");
+        }
+        assert_eq!(quarantine(None).expect("none"), None);
+        assert_eq!(quarantine(Some("file:///var/q")).expect("a folder"), Some(PathBuf::from("/var/q")));
+        for bad in ["s3://bucket/q", "/var/q", "file://host/q"] {
+            assert!(quarantine(Some(bad)).is_err(), "{bad}");
+        }
+    }
+}

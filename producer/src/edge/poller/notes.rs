@@ -1,0 +1,93 @@
+//! What the cycle notes on its way: metrics, log lines, incidents, pages of another shape set aside.
+
+use super::*;
+
+impl Poller {
+    /// Logs what the cycle noticed, opens incidents, keeps pages of another shape.
+    pub(super) fn note(
+        &mut self,
+        lane: usize,
+        notes: Vec<Note>,
+        cycle: &Cycle,
+        running: &mut Running,
+    ) -> Result<(), Failure> {
+        let batch = cycle.batch().clone();
+        let (batch_id, trace_id) = (batch.batch_id, batch.trace_id.as_str());
+        let request_id = running.requests.get(&lane).copied();
+        let request = request_id.map(tracing::field::display);
+        for note in notes {
+            match note {
+                Note::Heard => {}
+                Note::TryFailed { region, fault, try_number } => tracing::warn!(
+                    %batch_id, trace_id, request_id = request, region = region.as_str(), code = fault.code, try_number,
+                    "request failed"
+                ),
+                Note::CountDiffers { region, distinct, total } => tracing::warn!(
+                    %batch_id, trace_id, region = region.as_str(), distinct, total,
+                    "two reads agree with each other and not with the source's total; taken as they are"
+                ),
+                Note::Split { region, by_regency } => tracing::info!(
+                    %batch_id, trace_id, region = region.as_str(), by_regency, "the region is read in parts"
+                ),
+                Note::Remainder { region, accounted, total } => tracing::info!(
+                    %batch_id, trace_id, region = region.as_str(), accounted, total,
+                    "the regencies do not account for all rows; the province is read as a whole"
+                ),
+                Note::RegionFailed { region, status, fault, code } => {
+                    tracing::error!(
+                        %batch_id, trace_id, request_id = request, region = region.as_str(),
+                        status = status.as_str(), code, "region given up"
+                    );
+                    let detail = format!("{code} in region {region}");
+                    match fault {
+                        Some(FaultKind::Unreachable) => {
+                            self.meet(IncidentKind::Unreachable, &detail, request_id, &batch, running)?;
+                        }
+                        Some(FaultKind::Format) => {
+                            self.keep_odd_page(lane, batch_id, running);
+                            self.meet(IncidentKind::FormatChanged, &detail, request_id, &batch, running)?;
+                        }
+                        Some(FaultKind::Auth) | None => {}
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_odd_page(&self, lane: usize, batch_id: Uuid, running: &mut Running) {
+        let Some((request_id, body)) = running.odd.remove(&lane) else { return };
+        let Some(store) = &self.quarantine else { return };
+        match store.keep_page(batch_id, request_id, &body) {
+            Ok(()) => {
+                tracing::warn!(%batch_id, %request_id, bytes = body.len(), "an answer of another shape is in quarantine")
+            }
+            // Nothing is lost with it: the watermark stays, and the next cycle asks again.
+            Err(error) => {
+                tracing::error!(%batch_id, %request_id, error = %error, "an answer of another shape cannot be kept")
+            }
+        }
+    }
+
+    /// An incident is met: recorded and told once, however often it is met until it is resolved.
+    pub(super) fn meet(
+        &mut self,
+        kind: IncidentKind,
+        detail: &str,
+        request_id: Option<Uuid>,
+        batch: &BatchRecord,
+        running: &mut Running,
+    ) -> Result<(), Failure> {
+        running.met.insert(kind);
+        self.health.not_ok("source", detail);
+        let Some(open) = incident::opened(&self.view.incidents, kind, batch.batch_id, now()) else { return Ok(()) };
+        tracing::error!(batch_id = %batch.batch_id, trace_id = batch.trace_id, incident = kind.as_str(), detail, "incident opened");
+        // Whoever is to be told besides the audit topic (Alertmanager, a webhook) is told here, and in `end`.
+        let event = report::incident_opened(kind, detail, request_id, batch, &self.config.source(), now());
+        let entry = Entry::new(self.keys.incidents(), &open);
+        if self.write(None, vec![event], vec![entry], &running.trace)? == Written::Committed {
+            self.view.incidents = open;
+        }
+        Ok(())
+    }
+}
