@@ -1,0 +1,7 @@
+//! The processor's binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    processor::main()
+}
