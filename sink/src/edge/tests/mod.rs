@@ -1,0 +1,10 @@
+//! The edge against a real PostgreSQL.
+
+mod ledger;
+mod people;
+mod random;
+mod rule;
+mod server;
+mod speed;
+mod tables;
+mod writer;

@@ -1,0 +1,449 @@
+//! One batch, one transaction.
+//!
+//! First the position is moved from where we believe it is to where the batch ends; if it is not
+//! there, somebody else has the partition and nothing is written. Then the rows, the reports of the
+//! ledger and, before the commit, the dead letters. So a batch is in the tables, in the ledger and
+//! behind the position, or nowhere; only a dead letter may be there twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Executor as _, Row as _};
+use uuid::Uuid;
+
+use crate::batch::{Batch, Read, read};
+use crate::bisection::Bisection;
+use crate::copy::CopyBuffer;
+use crate::edge::postgres::{answer, fault};
+use crate::letter::{Coordinates, Letter};
+use crate::plan::{Entry, Word, WritePlan, plan};
+use crate::policy::{Fault, PgAnswer, Refusal};
+use crate::report::{Run, runs};
+use crate::stage;
+
+/// What a transaction did.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// The ranges that it covers, with what became of their records.
+    pub(crate) runs: Vec<Run>,
+}
+
+/// Records that are set aside, by their position in the batch.
+pub(crate) type Refused = BTreeMap<usize, Refusal>;
+
+/// Where dead letters go.
+pub(crate) trait DeadLetters {
+    /// Returns once all are acknowledged; an error means that none may be taken for safe. Called
+    /// after the rows are written and before the commit; again with the same letters when a commit
+    /// fails, so that a letter may be there twice.
+    fn publish(&mut self, letters: &[Letter<'_>]) -> Result<(), Fault>;
+}
+
+/// A batch on its way into the tables: decoded once, tried until it is there.
+pub(crate) struct Attempt<'b> {
+    topic: &'b str,
+    partition: i32,
+    batch: &'b Batch,
+    read: Vec<Option<Read<'b>>>,
+    refused: Refused,
+    runs: Vec<Run>,
+    run_of: Vec<usize>,
+}
+
+/// Why a try failed.
+enum Failed {
+    /// Rows are to blame.
+    Rows(PgAnswer),
+    /// The world is.
+    World(Fault),
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self::World(fault)
+    }
+}
+
+/// The error of a statement that carries no row.
+fn world(error: sqlx::Error) -> Failed {
+    Failed::World(fault(&error))
+}
+
+/// The error of a statement that carries rows.
+fn rows(error: sqlx::Error) -> Failed {
+    match answer(&error) {
+        Some(answer) if answer.blames_rows() => Failed::Rows(answer),
+        _ => world(error),
+    }
+}
+
+impl<'b> Attempt<'b> {
+    /// Decodes a batch. Records that cannot be read are set aside at once.
+    ///
+    /// `refused`: what a try before has found to be bad, so that it is not searched for again.
+    pub(crate) fn new(topic: &'b str, partition: i32, batch: &'b Batch, schema_id: u32, mut refused: Refused) -> Self {
+        let mut read_all = Vec::with_capacity(batch.len());
+        let mut batch_ids = Vec::with_capacity(batch.len());
+        for (position, record) in batch.records().enumerate() {
+            match read(record, schema_id) {
+                Ok(read) => {
+                    batch_ids.push((record.offset, read.batch_id()));
+                    read_all.push(Some(read));
+                }
+                Err(refusal) => {
+                    batch_ids.push((record.offset, record.header_batch_id().unwrap_or_default()));
+                    read_all.push(None);
+                    refused.insert(position, refusal);
+                }
+            }
+        }
+        let (runs, run_of) = runs(batch.position(), batch_ids.into_iter());
+        Self { topic, partition, batch, read: read_all, refused, runs, run_of }
+    }
+
+    /// When the source gave out each record that was read; for the latency from end to end.
+    pub(crate) fn fetched_at(&self) -> impl Iterator<Item = schemas::Timestamp> + '_ {
+        self.read.iter().flatten().map(Read::fetched_at)
+    }
+
+    /// What is set aside so far.
+    pub(crate) fn into_refused(self) -> Refused {
+        self.refused
+    }
+
+    /// Tries until the batch is committed, with as many tries as there are sets of bad rows.
+    ///
+    /// # Errors
+    /// A fault of the world; nothing is written then, and the same attempt may be made again. After
+    /// a fault of the connection or an unclear end of the commit the caller asks for the position.
+    pub(crate) async fn commit(
+        &mut self,
+        connection: &mut PgConnection,
+        dead_letters: &mut impl DeadLetters,
+    ) -> Result<Done, Fault> {
+        loop {
+            let plan = self.plan();
+            match self.transaction(connection, &plan, dead_letters).await {
+                Ok(done) => return Ok(done),
+                Err(Failed::World(fault)) => return Err(fault),
+                Err(Failed::Rows(answer)) => {
+                    let found = self.search(connection, &plan, answer.clone()).await?;
+                    if found.is_empty() {
+                        return Err(Fault::NobodyToBlame {
+                            topic: self.topic.to_owned(),
+                            partition: self.partition,
+                            answer,
+                        });
+                    }
+                    for (position, answer) in found {
+                        self.refused.insert(position, Refusal::NotStorable(answer));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Plans what is not set aside. Records that were beaten by a refused one get their chance.
+    fn plan(&self) -> WritePlan {
+        let entries: Vec<Option<Entry>> = self
+            .read
+            .iter()
+            .enumerate()
+            .map(|(position, read)| match read {
+                Some(read) if !self.refused.contains_key(&position) => Some(read.entry()),
+                _ => None,
+            })
+            .collect();
+        plan(&entries)
+    }
+
+    async fn transaction(
+        &self,
+        connection: &mut PgConnection,
+        plan: &WritePlan,
+        dead_letters: &mut impl DeadLetters,
+    ) -> Result<Done, Failed> {
+        // Dropped without a commit it is rolled back, before the next statement of the connection.
+        let mut transaction = connection.begin().await.map_err(world)?;
+        self.move_position(&mut transaction).await?;
+        let mut runs = self.runs.clone();
+        for position in &plan.superseded {
+            runs[self.run_of[*position]].counts.superseded += 1;
+        }
+        for position in &plan.conflicts {
+            runs[self.run_of[*position]].counts.conflict += 1;
+        }
+        for position in self.refused.keys() {
+            runs[self.run_of[*position]].counts.rejected += 1;
+        }
+        self.write(&mut transaction, plan, &mut runs).await?;
+        if runs.iter().any(|run| !run.counts.ties()) {
+            return Err(self.counts_differ().into());
+        }
+        self.report(&mut transaction, &runs).await?;
+        if !self.refused.is_empty() {
+            dead_letters.publish(&self.letters())?;
+        }
+        transaction.commit().await.map_err(world)?;
+        Ok(Done { runs })
+    }
+
+    fn letters(&self) -> Vec<Letter<'_>> {
+        self.refused
+            .iter()
+            .map(|(&position, refusal)| {
+                let record = self.batch.record(position);
+                let raw = match &self.read[position] {
+                    Some(Read::State(worker)) => Coordinates {
+                        topic: worker.raw_topic.as_ref(),
+                        partition: worker.raw_partition,
+                        offset: worker.raw_offset,
+                    },
+                    // Where it came from cannot be read; where it is can be told.
+                    _ => Coordinates { topic: self.topic, partition: self.partition, offset: record.offset },
+                };
+                Letter { record, partition: self.partition, raw, refusal }
+            })
+            .collect()
+    }
+
+    fn counts_differ(&self) -> Fault {
+        Fault::CountsDiffer {
+            topic: self.topic.to_owned(),
+            partition: self.partition,
+            first_offset: self.batch.position(),
+        }
+    }
+
+    async fn move_position(&self, connection: &mut PgConnection) -> Result<(), Failed> {
+        let moved = sqlx::query(include_str!("../sql/move_position.sql"))
+            .bind(self.topic)
+            .bind(self.partition)
+            .bind(self.batch.position())
+            .bind(self.batch.next_position())
+            .execute(connection)
+            .await
+            .map_err(world)?;
+        if moved.rows_affected() == 1 {
+            return Ok(());
+        }
+        Err(Failed::World(Fault::PositionMoved {
+            topic: self.topic.to_owned(),
+            partition: self.partition,
+            expected: self.batch.position(),
+        }))
+    }
+
+    /// Writes a plan, or a part of one, and adds what became of its rows to the runs.
+    async fn write(&self, connection: &mut PgConnection, plan: &WritePlan, runs: &mut [Run]) -> Result<(), Failed> {
+        if !plan.before.is_empty() {
+            self.persons(connection, &plan.before, runs).await?;
+        }
+        if !plan.deletions.is_empty() {
+            self.deletions(connection, &plan.deletions, runs).await?;
+        }
+        if !plan.after.is_empty() {
+            // The stage tables are emptied by the commit; here they hold the rows from before.
+            connection.execute(sqlx::raw_sql("TRUNCATE stage_person, stage_employment")).await.map_err(world)?;
+            self.persons(connection, &plan.after, runs).await?;
+        }
+        Ok(())
+    }
+
+    async fn persons(
+        &self,
+        connection: &mut PgConnection,
+        positions: &[usize],
+        runs: &mut [Run],
+    ) -> Result<(), Failed> {
+        let mut buffer = CopyBuffer::new();
+        buffer.start();
+        let mut copy = connection.copy_in_raw(stage::COPY_PERSONS).await.map_err(rows)?;
+        let mut jobs = 0;
+        for &position in positions {
+            let Some(Read::State(worker)) = &self.read[position] else { continue };
+            stage::person(&mut buffer, self.run_number(position), worker);
+            jobs += worker.body.employments.len();
+            if buffer.is_full() {
+                copy.send(buffer.bytes()).await.map_err(rows)?;
+                buffer.clear();
+            }
+        }
+        buffer.end();
+        copy.send(buffer.bytes()).await.map_err(rows)?;
+        copy.finish().await.map_err(rows)?;
+
+        if jobs > 0 {
+            buffer.start();
+            let mut copy = connection.copy_in_raw(stage::COPY_EMPLOYMENTS).await.map_err(rows)?;
+            for &position in positions {
+                let Some(Read::State(worker)) = &self.read[position] else { continue };
+                for job in &worker.body.employments {
+                    stage::employment(&mut buffer, worker.person_id.0, job);
+                }
+                if buffer.is_full() {
+                    copy.send(buffer.bytes()).await.map_err(rows)?;
+                    buffer.clear();
+                }
+            }
+            buffer.end();
+            copy.send(buffer.bytes()).await.map_err(rows)?;
+            copy.finish().await.map_err(rows)?;
+        }
+
+        let written = sqlx::query(include_str!("../sql/write_persons.sql"))
+            .persistent(false)
+            .fetch_all(connection)
+            .await
+            .map_err(rows)?;
+        let (mut staged, mut judged, mut done) = (0, (0, 0), (0, 0));
+        for row in &written {
+            let number = |column: &str| row.try_get::<i64, _>(column).map_err(world);
+            let counts = &mut self.run_mut(runs, row)?.counts;
+            let (inserted, updated) = (number("inserted")?, number("updated")?);
+            counts.inserted += inserted;
+            counts.updated += updated;
+            counts.sink_equal += number("sink_equal")?;
+            counts.sink_stale += number("sink_stale")?;
+            counts.conflict += number("conflict")?;
+            staged += number("staged")?;
+            judged = (judged.0 + inserted, judged.1 + updated);
+            // The same in every row: what the upsert really did.
+            done = (number("written_new")?, number("written_over")?);
+        }
+        match i64::try_from(positions.len()) {
+            Ok(planned) if planned == staged && judged == done => Ok(()),
+            _ => Err(self.counts_differ().into()),
+        }
+    }
+
+    async fn deletions(
+        &self,
+        connection: &mut PgConnection,
+        positions: &[usize],
+        runs: &mut [Run],
+    ) -> Result<(), Failed> {
+        let mut buffer = CopyBuffer::new();
+        buffer.start();
+        let mut copy = connection.copy_in_raw(stage::COPY_DELETIONS).await.map_err(rows)?;
+        for &position in positions {
+            let Some(read) = &self.read[position] else { continue };
+            let Entry { person_id, word: Word::Gone(at) } = read.entry() else { continue };
+            stage::deletion(&mut buffer, self.run_number(position), person_id.0, at);
+            if buffer.is_full() {
+                copy.send(buffer.bytes()).await.map_err(rows)?;
+                buffer.clear();
+            }
+        }
+        buffer.end();
+        copy.send(buffer.bytes()).await.map_err(rows)?;
+        copy.finish().await.map_err(rows)?;
+
+        let written = sqlx::query(include_str!("../sql/write_deletions.sql"))
+            .persistent(false)
+            .fetch_all(connection)
+            .await
+            .map_err(rows)?;
+        let (mut staged, mut deleted) = (0, 0);
+        let mut touched = 0;
+        for row in &written {
+            let number = |column: &str| row.try_get::<i64, _>(column).map_err(world);
+            let counts = &mut self.run_mut(runs, row)?.counts;
+            counts.deleted += number("deleted")?;
+            counts.sink_equal += number("sink_equal")?;
+            counts.sink_stale += number("sink_stale")?;
+            staged += number("staged")?;
+            deleted += number("deleted")?;
+            touched = number("written")?;
+        }
+        match i64::try_from(positions.len()) {
+            Ok(planned) if planned == staged && touched == deleted => Ok(()),
+            _ => Err(self.counts_differ().into()),
+        }
+    }
+
+    fn run_number(&self, position: usize) -> i32 {
+        i32::try_from(self.run_of[position]).expect("a batch has at most 100,000 records and so runs")
+    }
+
+    fn run_mut<'r>(&self, runs: &'r mut [Run], row: &sqlx::postgres::PgRow) -> Result<&'r mut Run, Failed> {
+        let number: i32 = row.try_get("run").map_err(world)?;
+        usize::try_from(number).ok().and_then(|number| runs.get_mut(number)).ok_or_else(|| self.counts_differ().into())
+    }
+
+    async fn report(&self, connection: &mut PgConnection, runs: &[Run]) -> Result<(), Failed> {
+        let column = |of: fn(&Run) -> i64| runs.iter().map(of).collect::<Vec<i64>>();
+        sqlx::query(include_str!("../sql/stage_reports.sql"))
+            .bind(self.topic)
+            .bind(self.partition)
+            .bind(column(|run| run.first_offset))
+            .bind(column(|run| run.next_offset))
+            .bind(runs.iter().map(|run| run.batch_id).collect::<Vec<Uuid>>())
+            .bind(runs.iter().map(Run::counts_json).collect::<Vec<String>>())
+            .execute(connection)
+            .await
+            .map_err(world)?;
+        Ok(())
+    }
+
+    /// Finds the rows that were refused, by trying parts of the plan and rolling them back.
+    async fn search(
+        &self,
+        connection: &mut PgConnection,
+        plan: &WritePlan,
+        refusal: PgAnswer,
+    ) -> Result<Vec<(usize, PgAnswer)>, Fault> {
+        let mut search = Bisection::new(plan.rows(), refusal);
+        while let Some(range) = search.next_trial() {
+            let part = plan.part(range.start, range.end);
+            let mut runs = self.runs.clone();
+            let mut transaction = connection.begin().await.map_err(|error| fault(&error))?;
+            let tried = self.write(&mut transaction, &part, &mut runs).await;
+            match tried {
+                Ok(()) => transaction.rollback().await.map_err(|error| fault(&error))?,
+                Err(Failed::Rows(answer)) => {
+                    transaction.rollback().await.map_err(|error| fault(&error))?;
+                    search.refused(range, answer);
+                }
+                Err(Failed::World(fault)) => return Err(fault),
+            }
+        }
+        let row = |number: usize| {
+            let part = plan.part(number, number + 1);
+            part.before.into_iter().chain(part.deletions).chain(part.after).next()
+        };
+        Ok(search.into_found().into_iter().filter_map(|(number, answer)| Some((row(number)?, answer))).collect())
+    }
+}
+
+/// Makes the stage tables of a connection.
+///
+/// # Errors
+/// What Postgres refused.
+pub(crate) async fn prepare(connection: &mut PgConnection) -> Result<(), Fault> {
+    connection.execute(sqlx::raw_sql(include_str!("../sql/stage.sql"))).await.map_err(|error| fault(&error))?;
+    Ok(())
+}
+
+/// Positions of partitions of a topic; those without a row are left out.
+///
+/// # Errors
+/// What Postgres refused.
+pub(crate) async fn positions(
+    connection: &mut PgConnection,
+    topic: &str,
+    partitions: &BTreeSet<i32>,
+) -> Result<BTreeMap<i32, i64>, Fault> {
+    let partitions: Vec<i32> = partitions.iter().copied().collect();
+    let found = sqlx::query(include_str!("../sql/positions.sql"))
+        .bind(topic)
+        .bind(partitions)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| fault(&error))?;
+    found
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect::<Result<_, sqlx::Error>>()
+        .map_err(|error| fault(&error))
+}

@@ -1,0 +1,7 @@
+//! The sink's process.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sink::main()
+}

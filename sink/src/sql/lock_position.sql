@@ -1,0 +1,1 @@
+SELECT next_offset FROM sink.offset WHERE topic = $1 AND partition = $2 FOR UPDATE

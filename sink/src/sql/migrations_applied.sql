@@ -1,0 +1,1 @@
+SELECT version, success, checksum FROM sink.migration ORDER BY version

@@ -1,0 +1,1 @@
+UPDATE sink.outbox SET published_at = now() WHERE id = ANY ($1)

@@ -1,0 +1,59 @@
+-- Where a batch lands before it is compared with the tables. No constraint and no index: whatever
+-- is wrong with a row shows when it is written.
+CREATE TEMPORARY TABLE IF NOT EXISTS stage_person (
+    run               integer,
+    fetched_stamp     boolean,
+    last_updated      timestamptz,
+    fetched_at        timestamptz,
+    rules_revision    integer,
+    content_hash      bigint,
+    person_id         uuid,
+    batch_id          uuid,
+    request_id        uuid,
+    trace_id          text,
+    raw_partition     integer,
+    raw_offset        bigint,
+    wilayah_versi     text,
+    nik               text,
+    nama              text,
+    nama_asal         text,
+    gelar_depan       text,
+    gelar_belakang    text,
+    jenis_kelamin     text,
+    tempat_lahir      text,
+    tanggal_lahir     date,
+    alamat            text,
+    status_aktif      text,
+    status_aktif_asal text,
+    kode_wilayah      text,
+    kode_wilayah_asal text,
+    pendidikan        jsonb,
+    pelatihan         jsonb,
+    warnings          text[]
+) ON COMMIT DELETE ROWS;
+CREATE TEMPORARY TABLE IF NOT EXISTS stage_employment (
+    person_id          uuid,
+    employment_key     text,
+    kode_unit          text,
+    unit               text,
+    alamat             text,
+    id_jenis_sdmk      text,
+    jenis_sdmk         text,
+    status_pegawai     text,
+    nip                text,
+    str                text,
+    str_tanggal        date,
+    str_berlaku_sampai date,
+    sip                text,
+    sip_tanggal        date,
+    sip_berlaku_sampai date,
+    tanggal_mulai      date,
+    tanggal_akhir      date,
+    kode_wilayah       text,
+    kode_wilayah_asal  text
+) ON COMMIT DELETE ROWS;
+CREATE TEMPORARY TABLE IF NOT EXISTS stage_deletion (
+    run        integer,
+    person_id  uuid,
+    fetched_at timestamptz
+) ON COMMIT DELETE ROWS;
