@@ -1,0 +1,2 @@
+SELECT kode, kode_bps, tingkat, nama, kode_induk
+FROM sdmk.wilayah
