@@ -1,0 +1,3 @@
+//! The network and the clock: all that cannot be repeated.
+pub(crate) mod clock;
+pub(crate) mod http;
