@@ -1,0 +1,48 @@
+//! What a caller may choose about a stack.
+
+use std::path::PathBuf;
+
+/// The choices for one stack; [`Options::new`] gives the defaults.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The directory of the stack: `data/`, `logs/`, `stack.json`, `postgres.password`.
+    /// It is created when missing, and found again with its data when not.
+    pub dir: PathBuf,
+    /// Port of Kafka; `None` takes a free one (the one of the last time, if still free).
+    pub kafka_port: Option<u16>,
+    /// Port of the registry; `None` takes a free one.
+    pub registry_port: Option<u16>,
+    /// Port of Postgres; `None` takes a free one.
+    pub postgres_port: Option<u16>,
+    /// Whether Postgres waits for the disk at each commit. Default: true. Switching it off makes
+    /// tests faster and loses nothing at `kill -9`, only when the machine itself goes down.
+    pub postgres_fsync: bool,
+    /// `shared_buffers` of Postgres in MiB. Default: 256. Below 16 it refuses to be useful; the
+    /// pages used count to the memory of Postgres.
+    pub postgres_shared_buffers_mb: u32,
+    /// Largest heap of Kafka in MiB. Default: 512. Too small ends the broker with an
+    /// `OutOfMemoryError`; 256 carries a demonstration, not a benchmark.
+    pub kafka_heap_mb: u32,
+    /// Leave the servers running when this process ends. Default: false.
+    pub detach: bool,
+    /// Delete data, logs and the directory itself when the stack goes down. Default: false. For
+    /// tests: it also makes the stop quicker, because nothing needs to be saved.
+    pub discard: bool,
+}
+
+impl Options {
+    /// The defaults, with the state in `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            kafka_port: None,
+            registry_port: None,
+            postgres_port: None,
+            postgres_fsync: true,
+            postgres_shared_buffers_mb: 256,
+            kafka_heap_mb: 512,
+            detach: false,
+            discard: false,
+        }
+    }
+}
