@@ -1,0 +1,187 @@
+//! `make demo`: the whole system on this machine, with synthetic people, told step by step.
+
+mod options;
+mod show;
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::Parser as _;
+use harness::tables::Tables;
+use harness::{Binaries, SimulatorOptions, Stage, System, SystemOptions, compare, wait};
+
+use crate::options::Options;
+use crate::show::{Show, count};
+
+/// Set by SIGINT and SIGTERM; every wait looks at it.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let mut show = Show::new();
+    if let Err(error) = catch_signals() {
+        show.fault(&error);
+        return ExitCode::from(1);
+    }
+    match run(&options, &mut show) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(_) if INTERRUPTED.load(Ordering::Relaxed) => {
+            show.line("Stopped.");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            show.fault(&error);
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// The code of the fault that started the chain: a server that cannot start is an environment fault (3).
+fn exit_code(error: &anyhow::Error) -> u8 {
+    error.downcast_ref::<stack::StackError>().map_or(1, stack::StackError::exit_code)
+}
+
+/// Whether everything that arrived is as the source has it.
+fn run(options: &Options, show: &mut Show) -> Result<bool> {
+    if options.dir.exists() {
+        std::fs::remove_dir_all(&options.dir).with_context(|| format!("cannot empty {}", options.dir.display()))?;
+    }
+    std::fs::create_dir_all(&options.dir)?;
+    let dir = options.dir.canonicalize()?;
+
+    show.step("Starting Kafka, schema registry and Postgres");
+    let mut settings = SystemOptions::new(&dir, Binaries::beside_this_program()?);
+    // Without ONCE the data changes all the time, and a batch a minute shows it.
+    let cron = if options.once { "\"0 0 1 1 *\"" } else { "\"* * * * *\"" };
+    settings.settings.insert("schedule.cron".into(), cron.into());
+    let mut system = System::up(settings)?;
+    show.done();
+
+    show.step("Making topics, schemas and tables (sisdmk setup)");
+    system.setup()?;
+    show.done();
+
+    show.step(&format!("Starting a SISDMK server with {} synthetic health workers", count(options.workers)));
+    let simulator = SimulatorOptions {
+        workers: options.workers,
+        seed: options.seed,
+        changes_per_second: 5.0,
+        ..SimulatorOptions::default()
+    };
+    system.start_simulator(&simulator)?;
+    if options.once {
+        system.simulator()?.freeze()?;
+    }
+    show.done();
+
+    show.step("Starting sink, processor and producer");
+    for stage in [Stage::Sink, Stage::Processor, Stage::Producer] {
+        system.start(stage)?;
+    }
+    show.done();
+
+    let mut tables = Tables::open(&system)?;
+    let first = first_batch(&mut tables)?;
+    let row = follow(show, &mut tables, &first, options.batch_limit())?;
+    show.batch("First batch: everything", &row);
+
+    if options.once {
+        return finish(options, show, &mut system, &mut tables);
+    }
+    show.addresses(&system);
+    keep_going(show, &mut tables, vec![first])?;
+    show.line("Stopping ...");
+    system.stop_stages()?;
+    Ok(true)
+}
+
+/// Changes, a second batch with faults on the way if asked for, then the comparison.
+fn finish(options: &Options, show: &mut Show, system: &mut System, tables: &mut Tables) -> Result<bool> {
+    let changes = (options.workers / 20).max(1);
+    show.line(&format!("\n{} of them change at the source.", count(changes)));
+    system.simulator()?.change(changes)?;
+    let second = system.poll()?;
+    if options.kill {
+        for stage in Stage::ALL {
+            show.step(&format!("kill -9 of the {}, and a new one", stage.name()));
+            system.kill_and_restart(stage)?;
+            show.done();
+        }
+    }
+    let row = follow(show, tables, &second, options.batch_limit())?;
+    show.batch("Second batch: what changed", &row);
+
+    show.step("Comparing every field of every row with the source");
+    let comparison = compare::compare(system)?;
+    show.done();
+    show.comparison(&comparison);
+    system.stop_stages()?;
+    Ok(comparison.is_equal())
+}
+
+fn first_batch(tables: &mut Tables) -> Result<String> {
+    wait::until("the first batch to start", Duration::from_secs(60), || {
+        interrupted()?;
+        Ok(tables.batch_ids()?.into_iter().next())
+    })
+}
+
+/// Shows the rows arriving until the batch is closed.
+fn follow(show: &mut Show, tables: &mut Tables, batch: &str, limit: Duration) -> Result<serde_json::Value> {
+    let started = now();
+    let row = wait::until(&format!("batch {batch} to be closed"), limit, || {
+        interrupted()?;
+        let row = tables.batch(batch)?.filter(|row| !row["finished_at"].is_null());
+        if row.is_none() {
+            let rows = tables.number("SELECT count(*) FROM sdmk.person")?;
+            show.progress(rows, started.elapsed());
+        }
+        Ok(row)
+    });
+    show.progress_end();
+    row
+}
+
+/// Tells of every further batch until Ctrl-C.
+fn keep_going(show: &mut Show, tables: &mut Tables, mut told: Vec<String>) -> Result<()> {
+    while !INTERRUPTED.load(Ordering::Relaxed) {
+        for batch in tables.batch_ids()? {
+            if told.contains(&batch) {
+                continue;
+            }
+            let row = tables.batch(&batch)?.filter(|row| !row["finished_at"].is_null());
+            if let Some(row) = row {
+                show.batch_line(&row);
+                told.push(batch);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
+}
+
+fn interrupted() -> Result<()> {
+    anyhow::ensure!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted");
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the demonstration tells how long things took")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// SIGINT and SIGTERM set a flag, so that everything started here is stopped in order.
+fn catch_signals() -> Result<()> {
+    extern "C" fn set(_: libc::c_int) {
+        INTERRUPTED.store(true, Ordering::Relaxed);
+    }
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        #[expect(unsafe_code, reason = "signal(2) with a handler that stores one atomic flag")]
+        let before = unsafe { libc::signal(signal, set as *const () as libc::sighandler_t) };
+        anyhow::ensure!(before != libc::SIG_ERR, "cannot catch signals");
+    }
+    Ok(())
+}

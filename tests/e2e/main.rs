@@ -1,0 +1,9 @@
+//! End to end: real processes, real Kafka, real registry, real Postgres, and a simulator that knows the truth.
+//!
+//! Each test starts its own servers on free ports in its own folder. A server that cannot start fails the test.
+
+mod contract;
+mod refusals;
+mod setup;
+mod support;
+mod whole;

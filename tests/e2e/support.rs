@@ -1,0 +1,55 @@
+//! What the end-to-end tests share.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use harness::{Binaries, SimulatorOptions, System, SystemOptions};
+use tempfile::TempDir;
+
+/// Longest time a server may take to answer one question.
+pub(crate) const ASK_LIMIT: Duration = Duration::from_secs(20);
+
+/// The seed of all random data here, printed so that a failure can be repeated.
+#[expect(clippy::print_stdout, reason = "the test runner shows it with the failure")]
+pub(crate) fn seed() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "a test's own switch, not a setting of the product")]
+    let seed = std::env::var("SISDMK_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_261_123);
+    println!("seed: SISDMK_TEST_SEED={seed}");
+    seed
+}
+
+/// The stages as cargo built them for this test run.
+pub(crate) fn binaries() -> Binaries {
+    let at = |path: &str| Path::new(path).to_path_buf();
+    Binaries {
+        producer: at(env!("CARGO_BIN_EXE_stage-producer")),
+        processor: at(env!("CARGO_BIN_EXE_stage-processor")),
+        sink: at(env!("CARGO_BIN_EXE_stage-sink")),
+        console: at(env!("CARGO_BIN_EXE_stage-console")),
+        simulator: at(env!("CARGO_BIN_EXE_stage-simulator")),
+    }
+}
+
+/// Servers and configuration in a folder that goes with the test, or stays for whoever sets `SISDMK_TEST_KEEP` to look at
+/// its logs.
+#[expect(clippy::print_stdout, reason = "the test runner shows it with the failure")]
+pub(crate) fn system() -> Result<(TempDir, System)> {
+    let mut dir = tempfile::tempdir()?;
+    #[expect(clippy::disallowed_methods, reason = "a test's own switch, not a setting of the product")]
+    let keep = std::env::var_os("SISDMK_TEST_KEEP").is_some();
+    dir.disable_cleanup(keep);
+    println!("folder: {}{}", dir.path().display(), if keep { "" } else { " (SISDMK_TEST_KEEP=1 keeps it)" });
+    let mut options = SystemOptions::new(dir.path().join("system"), binaries());
+    // No test here cuts the power; kill -9 of Postgres keeps what the kernel has.
+    options.throwaway = !keep;
+    // Only the batch at the start and those that a test asks for.
+    options.settings.insert("schedule.cron".into(), "\"0 0 1 1 *\"".into());
+    let system = System::up(options)?;
+    Ok((dir, system))
+}
+
+/// A source whose data changes only when a test says so.
+pub(crate) fn simulator(workers: u64) -> SimulatorOptions {
+    SimulatorOptions { workers, seed: seed(), bad_share: 0.05, changes_per_second: 0.0, more: Vec::new() }
+}

@@ -1,0 +1,54 @@
+//! Breaking the contract on purpose: what an operator could do by hand, and what the stages must notice.
+
+use anyhow::{Context, Result, bail};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+
+use crate::System;
+
+impl System {
+    fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
+        Ok(ClientConfig::new().set("bootstrap.servers", self.stack.bootstrap_servers()).create()?)
+    }
+
+    /// Changes one setting of a topic; its other settings go back to the broker's defaults.
+    pub fn alter_topic(&self, topic: &str, key: &str, value: &str) -> Result<()> {
+        let admin = self.admin()?;
+        let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(key, value);
+        let done = block_on(admin.alter_configs([&change], &AdminOptions::new()))??;
+        for result in done {
+            if let Err((_, code)) = result {
+                bail!("cannot alter {topic}: {code}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Raises the number of partitions of a topic.
+    pub fn add_partitions(&self, topic: &str, partitions: usize) -> Result<()> {
+        let admin = self.admin()?;
+        let more = NewPartitions::new(topic, partitions);
+        let done = block_on(admin.create_partitions([&more], &AdminOptions::new()))??;
+        for result in done {
+            if let Err((_, code)) = result {
+                bail!("cannot add partitions to {topic}: {code}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a subject from the registry for good.
+    pub fn delete_subject(&self, subject: &str) -> Result<()> {
+        let client = reqwest::blocking::Client::new();
+        let url = format!("{}/subjects/{subject}", self.stack.registry_url());
+        for url in [url.clone(), format!("{url}?permanent=true")] {
+            client.delete(&url).send()?.error_for_status().with_context(|| format!("cannot delete {subject}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn block_on<F: Future>(future: F) -> Result<F::Output> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+}

@@ -1,0 +1,17 @@
+//! What the end-to-end tests and the demonstration share: it starts the real servers, the simulator and the
+//! stages as processes, waits for conditions with a deadline, and compares what arrived with the simulator's
+//! truth. It holds no test and decides nothing about the product.
+
+pub mod breaking;
+pub mod compare;
+pub mod process;
+pub mod simulator;
+pub mod system;
+pub mod tables;
+pub mod topics;
+pub mod wait;
+
+pub use compare::Comparison;
+pub use process::Process;
+pub use simulator::{Simulator, SimulatorOptions};
+pub use system::{Binaries, Stage, System, SystemOptions};

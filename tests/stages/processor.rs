@@ -1,0 +1,7 @@
+//! `processor`, built for the end-to-end tests.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    processor::main()
+}

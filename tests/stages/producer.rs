@@ -1,0 +1,7 @@
+//! `producer`, built for the end-to-end tests.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    producer::main()
+}

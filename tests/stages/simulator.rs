@@ -1,0 +1,7 @@
+//! `simulator`, built for the end-to-end tests.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    simulator::main()
+}

@@ -1,0 +1,7 @@
+//! `sink`, built for the end-to-end tests.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sink::main()
+}

@@ -1,0 +1,174 @@
+//! The layout rules: which crate may use which, one home for each client library, files that stay small.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Which of our crates each of our crates may use. `docs/ARCHITECTURE.md` draws it.
+const ARROWS: [(&str, &[&str]); 10] = [
+    ("schemas", &[]),
+    ("rules", &["schemas"]),
+    ("platform", &[]),
+    ("producer", &["platform", "schemas"]),
+    ("processor", &["platform", "schemas", "rules"]),
+    ("sink", &["platform", "schemas"]),
+    ("console", &["platform", "schemas", "rules", "sink", "producer"]),
+    ("simulator", &[]),
+    ("stack", &[]),
+    ("tests", &["schemas", "rules", "platform", "producer", "processor", "sink", "console", "simulator", "stack"]),
+];
+
+/// What else the console may name of the stages it looks into.
+const CONSOLE_MAY_NAME: [(&str, &[&str]); 2] = [("sink::", &["migrations"]), ("producer::", &["profile"])];
+
+/// Client libraries and the only crates of ours that may name them.
+const HOMES: [(&str, &[&str]); 5] = [
+    ("rdkafka", &["platform", "tests"]),
+    ("opentelemetry", &["platform"]),
+    ("opentelemetry-otlp", &["platform"]),
+    ("schema_registry_converter", &["platform", "console"]),
+    ("sqlx", &["sink", "console", "tests"]),
+];
+
+/// Lines of a Rust file beyond which nobody would know their way; tests in the file count too.
+const LINES_MAX: usize = 700;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is a folder of the workspace").to_path_buf()
+}
+
+/// Ordinary, build and optional dependencies by crate; what only tests use is not an arrow.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo metadata runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    metadata["packages"]
+        .as_array()
+        .expect("packages")
+        .iter()
+        .map(|package| {
+            let names = package["dependencies"]
+                .as_array()
+                .expect("dependencies")
+                .iter()
+                .filter(|dependency| dependency["kind"] != "dev")
+                .map(|dependency| dependency["name"].as_str().expect("name").to_owned())
+                .collect();
+            (package["name"].as_str().expect("name").to_owned(), names)
+        })
+        .collect()
+}
+
+#[test]
+fn arrows_point_one_way() {
+    let dependencies = dependencies();
+    let ours: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    let members: BTreeSet<&str> = dependencies.keys().map(String::as_str).collect();
+    assert_eq!(members, ours, "a crate of the workspace is missing in ARROWS, or the other way round");
+    for (name, allowed) in ARROWS {
+        for dependency in dependencies[name].iter().filter(|name| ours.contains(name.as_str())) {
+            assert!(allowed.contains(&dependency.as_str()), "{name} may not use {dependency}");
+        }
+    }
+}
+
+#[test]
+fn each_client_library_has_one_home() {
+    for (name, dependencies) in dependencies() {
+        for (library, homes) in HOMES {
+            assert!(
+                !dependencies.contains(library) || homes.contains(&name.as_str()),
+                "{name} may not use {library}: it belongs to {homes:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_console_looks_into_stages_through_named_doors() {
+    for file in rust_files(&root().join("console/src")) {
+        let text = fs::read_to_string(&file).expect("readable");
+        for (stage, doors) in CONSOLE_MAY_NAME {
+            for (start, _) in text.match_indices(stage) {
+                let before = text[..start].chars().next_back();
+                let path = &text[start + stage.len()..];
+                assert!(
+                    before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':' || c == '"')
+                        || doors.iter().any(|door| path.starts_with(door)),
+                    "{}: {stage}{}",
+                    file.display(),
+                    path.chars().take(20).collect::<String>()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_middle_of_a_stage_is_pure() {
+    for stage in ["producer", "processor", "sink"] {
+        let source = root().join(stage).join("src");
+        for file in rust_files(&source) {
+            let inside = file.strip_prefix(&source).expect("inside").display().to_string();
+            let edge = inside.starts_with("edge") || ["lib.rs", "main.rs", "config.rs"].contains(&inside.as_str());
+            if edge || inside.starts_with("migrations") {
+                continue;
+            }
+            let text = fs::read_to_string(&file).expect("readable");
+            for word in
+                ["async fn", ".await", "Instant::now", "SystemTime::now", "clock::now", "rdkafka::", "reqwest::"]
+            {
+                assert!(!text.contains(word), "{}: `{word}` belongs into edge/", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn files_stay_small_enough_to_read() {
+    for (name, _) in ARROWS {
+        for file in rust_files(&root().join(name)) {
+            let lines = fs::read_to_string(&file).expect("readable").lines().count();
+            assert!(lines <= LINES_MAX, "{} has {lines} lines", file.display());
+        }
+    }
+}
+
+#[test]
+fn the_independent_truth_judges_by_the_same_tables() {
+    for table in ["wilayah.csv", "wilayah_pemekaran.csv"] {
+        let ours = fs::read(root().join("rules/data").join(table)).expect("rules/data");
+        let theirs = fs::read(root().join("simulator/data").join(table)).expect("simulator/data");
+        assert!(ours == theirs, "{table} differs between rules/data and simulator/data");
+    }
+}
+
+#[test]
+fn readme_lists_every_folder() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    for (name, _) in ARROWS {
+        assert!(readme.contains(&format!("{name}/")), "README.md does not list {name}/");
+    }
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path = entry.expect("entry").path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{} holds no Rust file", folder.display());
+    found
+}
