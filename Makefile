@@ -1,0 +1,44 @@
+# Two commands matter: `make demo` and `make test`. Both install what is missing when they may (root on
+# Debian), and say the one line to type when they may not.
+
+SHELL := /bin/bash
+WORKERS ?= 20000
+SEED ?= 4
+ONCE ?=
+KILL ?=
+
+.PHONY: help install demo test lint unit e2e build clean
+
+help:
+	@echo "make demo                 everything on this machine, 20,000 synthetic health workers, until Ctrl-C"
+	@echo "make demo ONCE=1          two batches, then compare every row with the source; exit 1 if one differs"
+	@echo "make demo ONCE=1 KILL=1   the same, with kill -9 of each stage on the way"
+	@echo "make test                 formatting, lints, unit tests, end-to-end tests on real servers"
+	@echo "options: WORKERS=20000 SEED=4"
+
+install:
+	@scripts/install.sh
+
+build: install
+	cargo build --locked --release --workspace --bins
+
+# exec: Ctrl-C reaches the demonstration itself, which then stops everything in order.
+demo: build
+	@exec target/release/sisdmk-demo --workers $(WORKERS) --seed $(SEED) $(if $(ONCE),--once) $(if $(KILL),--kill)
+
+test: lint unit e2e
+
+lint: install
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+
+unit: install
+	cargo test --locked --workspace
+
+e2e: install
+	cargo build --locked -p stack --bins
+	cargo test --locked -p stack -p sink --features stack/services,sink/services
+	cargo e2e --locked
+
+clean:
+	rm -rf .demo .stack
