@@ -84,6 +84,14 @@ impl Tables {
             .collect())
     }
 
+    /// Waits until no batch is open: a producer that was started again may have begun one of its own.
+    pub fn wait_at_rest(&mut self, limit: Duration) -> Result<()> {
+        wait::until("every batch to be closed", limit, || {
+            let open = self.number("SELECT count(*) FROM audit.batch WHERE finished_at IS NULL")?;
+            Ok((open == 0).then_some(()))
+        })
+    }
+
     /// Waits until a batch is closed; its row.
     pub fn wait_closed(&mut self, batch_id: &str, limit: Duration) -> Result<Value> {
         wait::until(&format!("batch {batch_id} to be closed"), limit, || {
