@@ -113,6 +113,8 @@ fn finish(options: &Options, show: &mut Show, system: &mut System, tables: &mut 
     }
     let row = follow(show, tables, &second, options.batch_limit())?;
     show.batch("Second batch: what changed", &row);
+    // A producer that came up after the end of the batch has begun another one.
+    tables.wait_at_rest(options.batch_limit())?;
 
     show.step("Comparing every field of every row with the source");
     let comparison = compare::compare(system)?;

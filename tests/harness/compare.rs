@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -256,12 +257,11 @@ fn ledger(comparison: &mut Comparison, system: &System, tables: &mut Tables, let
         comparison.differ(|| "audit.batch is empty".to_owned());
     }
     let sum = |name: &str| sums.get(name).copied().unwrap_or(0);
-    let raw = topics::read(system, "sisdmk.raw")?;
-    let clean = topics::read(system, "sisdmk.clean")?;
+    let origins = origins(system)?;
     let rows = tables.number("SELECT count(*) FROM sdmk.person")?;
     for (what, counted, there) in [
-        ("records of sisdmk.raw", sum("raw"), i64::try_from(raw.len())?),
-        ("records of sisdmk.clean", sum("clean"), i64::try_from(clean.len())?),
+        ("records of sisdmk.raw", sum("raw"), i64::try_from(origins.len())?),
+        ("records of sisdmk.clean", sum("clean"), topics::count(system, "sisdmk.clean")?),
         ("dead letters", sum("dlq") + sum("rejected"), i64::try_from(letters.len())?),
         ("rows of sdmk.person", sum("inserted"), rows),
     ] {
@@ -270,7 +270,7 @@ fn ledger(comparison: &mut Comparison, system: &System, tables: &mut Tables, let
         }
     }
     tiles(comparison, tables)?;
-    provenance(comparison, tables, &raw)
+    provenance(comparison, tables, &origins)
 }
 
 /// The ranges of every stage cover their input without a gap and without an overlap.
@@ -281,22 +281,39 @@ fn tiles(comparison: &mut Comparison, tables: &mut Tables) -> Result<()> {
     Ok(())
 }
 
+/// What a row must say of the raw record at a partition and offset, as a number: millions of them are kept at once.
+type Origins = HashMap<(i32, i64), u64>;
+
+fn origin<'a>(of: impl Fn(&str) -> &'a [u8], key: &[u8], trace_id: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (key, of("batch_id"), of("request_id"), of("fetched_at"), trace_id).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The origins that `sisdmk.raw` holds.
+fn origins(system: &System) -> Result<Origins> {
+    let mut origins = Origins::new();
+    topics::each(system, "sisdmk.raw", |record| {
+        let header = |name: &str| record.header(name).unwrap_or_default();
+        let of = |column: &str| match column {
+            "batch_id" => header("sisdmk-batch-id"),
+            "request_id" => header("sisdmk-request-id"),
+            _ => header("sisdmk-fetched-at"),
+        };
+        let trace_id = header("traceparent").split(|byte| *byte == b'-').nth(1).unwrap_or_default();
+        let origin = origin(of, record.key.unwrap_or_default(), trace_id);
+        origins.insert((record.partition, record.offset), origin);
+    })?;
+    Ok(origins)
+}
+
 /// A row names the raw record it came from, and that record belongs to the same person, batch and request.
-fn provenance(comparison: &mut Comparison, tables: &mut Tables, raw: &[Record]) -> Result<()> {
-    let by_place: HashMap<(i32, i64), &Record> =
-        raw.iter().map(|record| ((record.partition, record.offset), record)).collect();
+fn provenance(comparison: &mut Comparison, tables: &mut Tables, origins: &Origins) -> Result<()> {
     tables.stream(include_str!("provenance.sql"), |row| {
         let place =
             (i32::try_from(row["raw_partition"].as_i64().unwrap_or(-1))?, row["raw_offset"].as_i64().unwrap_or(-1));
-        let same = by_place.get(&place).is_some_and(|record| {
-            let header = |name: &str| record.headers.get(name).map(String::as_str);
-            record.key.as_deref() == row["person_id"].as_str()
-                && header("sisdmk-batch-id") == row["batch_id"].as_str()
-                && header("sisdmk-request-id") == row["request_id"].as_str()
-                && header("sisdmk-fetched-at") == row["fetched_at"].as_str()
-                && header("traceparent").is_some_and(|parent| parent.split('-').nth(1) == row["trace_id"].as_str())
-        });
-        if !same {
+        let of = |column: &str| row[column].as_str().unwrap_or_default().as_bytes();
+        if origins.get(&place) != Some(&origin(of, of("person_id"), of("trace_id"))) {
             comparison
                 .differ(|| format!("person {}: the row's origin is not the raw record it names", row["person_id"]));
         }

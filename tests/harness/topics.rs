@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
-use platform::kafka::{self, Deadline, KafkaConfig};
+use platform::kafka::{self, Deadline, KafkaConfig, Msg};
 use platform::settings::Settings;
 
 use crate::System;
 
 /// Longest time a whole topic may take to be read.
-const READ_LIMIT: Duration = Duration::from_secs(300);
+const READ_LIMIT: Duration = Duration::from_secs(900);
 
 /// One record.
 #[derive(Clone, Debug)]
@@ -27,16 +27,29 @@ pub struct Record {
     pub headers: BTreeMap<String, String>,
 }
 
-/// Every committed record of `topic`, in partition and offset order.
-pub fn read(system: &System, topic: &str) -> Result<Vec<Record>> {
+/// Gives every committed record of `topic` to `next`, each partition in offset order.
+pub fn each(system: &System, topic: &str, next: impl FnMut(&Msg<'_>)) -> Result<()> {
     let bootstrap_servers = system.stack.bootstrap_servers();
     let settings = Settings::from_pairs([
         ("kafka.bootstrap_servers", bootstrap_servers.as_str()),
         ("security.allow_plaintext", "true"),
     ])?;
     let config = KafkaConfig::new(&settings, "sisdmk-tests")?;
+    kafka::read_to_end(&config, topic, true, Deadline::after(READ_LIMIT), next)?;
+    Ok(())
+}
+
+/// How many committed records `topic` holds.
+pub fn count(system: &System, topic: &str) -> Result<i64> {
+    let mut count = 0;
+    each(system, topic, |_| count += 1)?;
+    Ok(count)
+}
+
+/// Every committed record of `topic`, in partition and offset order. Only for topics that fit in memory.
+pub fn read(system: &System, topic: &str) -> Result<Vec<Record>> {
     let mut records = Vec::new();
-    kafka::read_to_end(&config, topic, true, Deadline::after(READ_LIMIT), |message| {
+    each(system, topic, |message| {
         records.push(Record {
             partition: message.partition,
             offset: message.offset,
