@@ -26,7 +26,9 @@ pub enum Link {
 }
 
 /// Refuses the links among these that are plaintext or do not verify their peer, unless
-/// `security.allow_plaintext` is set. Links that are not configured are left alone.
+/// `security.allow_plaintext` is set. Links that are not configured are left alone, and so are those to the
+/// producer's admin endpoint, to Alertmanager and webhook and to the collector where they are given as a loopback
+/// address: they never leave the machine.
 ///
 /// # Errors
 /// Every such link with its key and the fix.
@@ -57,13 +59,13 @@ pub fn links(settings: &Settings, links: &[Link]) -> Result<(), ConfigErrors> {
             }
             Link::Registry => http(settings, "registry.url", &mut refuse),
             Link::Source => http(settings, "source.base_url", &mut refuse),
-            Link::Admin => http(settings, "producer.admin_url", &mut refuse),
-            Link::Alerts => {
-                http(settings, "alerts.alertmanager_url", &mut refuse);
-                http(settings, "alerts.webhook_url", &mut refuse);
-            }
             Link::Quarantine => http(settings, "quarantine.url", &mut refuse),
-            Link::Telemetry => http(settings, "telemetry.otlp_endpoint", &mut refuse),
+            Link::Admin => http_beyond(settings, "producer.admin_url", &mut refuse),
+            Link::Alerts => {
+                http_beyond(settings, "alerts.alertmanager_url", &mut refuse);
+                http_beyond(settings, "alerts.webhook_url", &mut refuse);
+            }
+            Link::Telemetry => http_beyond(settings, "telemetry.otlp_endpoint", &mut refuse),
             Link::Postgres => postgres(settings, "postgres.url", &mut refuse),
             Link::SetupPostgres => postgres(settings, "setup.postgres_url", &mut refuse),
         }
@@ -74,6 +76,16 @@ pub fn links(settings: &Settings, links: &[Link]) -> Result<(), ConfigErrors> {
 fn http(settings: &Settings, key: &str, refuse: &mut impl FnMut(&str, &str, &str)) {
     if settings.opt_text(key).is_some_and(|url| url.to_ascii_lowercase().starts_with("http://")) {
         refuse(key, key, "the link is not encrypted: use an `https://` address");
+    }
+}
+
+/// The same for a link that may be plain as long as it stays on this machine. Names are not looked up: only an
+/// address says where it leads.
+fn http_beyond(settings: &Settings, key: &str, refuse: &mut impl FnMut(&str, &str, &str)) {
+    let host = settings.opt_text(key).and_then(|url| reqwest::Url::parse(url).ok());
+    let address = host.and_then(|url| url.host_str()?.trim_matches(['[', ']']).parse::<std::net::IpAddr>().ok());
+    if !address.is_some_and(|address| address.is_loopback()) {
+        http(settings, key, refuse);
     }
 }
 

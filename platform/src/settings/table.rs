@@ -143,7 +143,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("telemetry.sample_ratio", Kind::Number, ALL, "Share of batches that are traced.").unit("0 to 1").default("1").within("0", "1"),
     setting("telemetry.log_format", Kind::Choice(&["json", "text"]), ALL, "Form of the log lines on standard error.").default("json"),
     setting("telemetry.log_level", Kind::Text, ALL, "What is logged: `error`, `warn`, `info`, `debug`, `trace`, also by target, such as `info,sink=debug`.").default("info"),
-    setting("security.allow_plaintext", Kind::Flag, ALL, "Whether links without encryption or without a verified peer are accepted, for every link. Only for a machine of one's own.").default("false"),
+    setting("security.allow_plaintext", Kind::Flag, ALL, "Whether links without encryption or without a verified peer are accepted, for every link. Only for a machine of one's own. Not needed where `producer.admin_url`, `alerts.*` or `telemetry.otlp_endpoint` is a loopback address such as `http://127.0.0.1:9101`.").default("false"),
 ];
 
 /// The setting of that key.

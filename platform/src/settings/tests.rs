@@ -203,7 +203,7 @@ fn plaintext_and_unverified_links_are_refused_unless_allowed() {
     let plain = [
         ("registry.url", "http://r/apis"),
         ("source.base_url", "HTTP://s"),
-        ("producer.admin_url", "http://127.0.0.1:1"),
+        ("producer.admin_url", "http://p:1"),
         ("alerts.webhook_url", "http://w"),
         ("telemetry.otlp_endpoint", "http://t"),
         ("postgres.url", "postgresql://u@h/d?sslmode=require"),
@@ -229,10 +229,21 @@ fn plaintext_and_unverified_links_are_refused_unless_allowed() {
         ("kafka.properties", "security.protocol=SASL_SSL"),
         ("registry.url", "https://r/apis"),
         ("source.base_url", "https://s"),
-        ("producer.admin_url", "https://127.0.0.1:1"),
+        ("producer.admin_url", "https://p:1"),
         ("postgres.url", "postgresql://u@h/d?sslmode=verify-full&sslrootcert=/ca.pem"),
     ];
     assert_eq!(refused(&safe), Vec::<String>::new());
+    let local = [
+        safe.as_slice(),
+        &[
+            ("producer.admin_url", "http://127.0.0.1:1"),
+            ("alerts.alertmanager_url", "http://[::1]:9093"),
+            ("telemetry.otlp_endpoint", "http://localhost:4318"),
+            ("registry.url", "http://127.0.0.1:8080/apis"),
+        ],
+    ]
+    .concat();
+    assert_eq!(refused(&local), ["registry.url", "telemetry.otlp_endpoint"], "only addresses, and only own services");
     let twice =
         [safe.as_slice(), &[("postgres.url", "postgresql://u@h/d?sslmode=verify-full&sslmode=disable")]].concat();
     assert_eq!(refused(&twice), ["postgres.url"]);
