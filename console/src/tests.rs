@@ -118,3 +118,18 @@ fn validate_tells_every_fault_at_once() {
         assert!(faults.contains(part), "{faults}");
     }
 }
+
+/// The configuration that the operators' page shows is one that the programs take.
+#[test]
+fn the_configuration_of_the_operations_page_is_valid() {
+    let page = include_str!("../../docs/OPERATIONS.md");
+    let toml = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a configuration");
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("sisdmk.toml");
+    std::fs::write(&file, toml).expect("written");
+    let printed = ran(&format!("sisdmk validate --json --config {}", file.display()));
+    assert_eq!(printed.exit, 0, "{}{}", printed.stdout, printed.stderr);
+    let secrets = toml.lines().filter(|line| line.contains("_file = ") && !line.starts_with("ca_file")).count();
+    let unreadable = &object(&printed)["result"]["unreadable_secrets"];
+    assert_eq!(unreadable.as_array().map(Vec::len), Some(secrets), "only the secrets are not there: {unreadable}");
+}
