@@ -1,7 +1,7 @@
-//! The jars of Kafka and the registry: fetched once with Maven, checked, then used without network.
+//! The jars of Kafka, the registry and Connect: fetched once with Maven, checked, then used without network.
 //!
-//! They live outside `target/`, so that `cargo clean` does not cost a download. The directory is
-//! named after everything that decides its content; it appears by one rename, complete or not at
+//! They live outside `target/`, so that `cargo clean` does not cost a download. There are two
+//! bundles, so that only who asks for Connect downloads it. The directory of a bundle is named after everything that decides its content; it appears by one rename, complete or not at
 //! all; of two processes that fill it at the same time, one waits for the other.
 
 use std::collections::BTreeMap;
@@ -25,6 +25,32 @@ const POM: &str = include_str!("../pom.xml");
 /// See [`checksums::parse`] for the format.
 pub(crate) const CHECKSUMS: &str = include_str!("../checksums.sha256");
 
+/// What is fetched together.
+struct Bundle {
+    pom: &'static str,
+    checksums: &'static str,
+}
+
+/// What every stack needs.
+const SERVERS: Bundle = Bundle { pom: POM, checksums: CHECKSUMS };
+const CONNECT: Bundle =
+    Bundle { pom: include_str!("../connect/pom.xml"), checksums: include_str!("../connect/checksums.sha256") };
+
+impl Bundle {
+    fn dir(&self, root: &Path) -> PathBuf {
+        root.join(key(self.pom, self.checksums))
+    }
+
+    /// Its directory, fetched first if this machine does not have it yet.
+    fn get(&self, root: &Path, cancel: &AtomicBool) -> Result<PathBuf, StackError> {
+        let dir = self.dir(root);
+        if !is_complete(&dir) {
+            fill(self, root, &dir, cancel)?;
+        }
+        Ok(dir)
+    }
+}
+
 /// Name and size of every file of a complete cache; the last file to be written.
 const INVENTORY: &str = "inventory.json";
 const MAVEN_LINES: usize = 8;
@@ -45,17 +71,18 @@ type Inventory = BTreeMap<String, u64>;
 
 /// The programs, fetched first if this machine does not have them yet.
 pub(crate) fn programs(java: &Java, cancel: &AtomicBool) -> Result<Programs, StackError> {
-    let root = root_here()?;
-    let dir = root.join(key(POM, CHECKSUMS));
-    if !is_complete(&dir) {
-        fill(&root, &dir, cancel)?;
-    }
+    let dir = SERVERS.get(&root_here()?, cancel)?;
     let archives = archives_in(&dir, java);
     Ok(Programs {
         kafka: dir.join("kafka"),
         registry: dir.join("registry"),
         archives: if archives.is_dir() { Archives::Use(archives) } else { Archives::None },
     })
+}
+
+/// The directory with the jars of Connect, fetched first if this machine does not have them yet.
+pub(crate) fn connect_jars(cancel: &AtomicBool) -> Result<PathBuf, StackError> {
+    Ok(CONNECT.get(&root_here()?, cancel)?.join("connect"))
 }
 
 /// Has `run` start and end the servers once in an empty directory, so that they record archives
@@ -66,7 +93,7 @@ pub(crate) fn record_archives(
     run: impl FnOnce(&Path, &Programs) -> Result<(), StackError>,
 ) -> Result<(), StackError> {
     let root = root_here()?;
-    let archives = archives_in(&root.join(key(POM, CHECKSUMS)), java);
+    let archives = archives_in(&SERVERS.dir(&root), java);
     let _lock = lock(&root)?;
     if archives.is_dir() {
         return Ok(());
@@ -89,7 +116,11 @@ fn archives_in(dir: &Path, java: &Java) -> PathBuf {
     dir.join(format!("archives-{}", java.fingerprint))
 }
 
-fn root_here() -> Result<PathBuf, StackError> {
+/// Where downloads outlive `cargo clean`: `SISDMK_CACHE`, else a directory in the user's cache.
+///
+/// # Errors
+/// The environment names no place.
+pub fn root_here() -> Result<PathBuf, StackError> {
     root(tools::variable("SISDMK_CACHE"), tools::variable("XDG_CACHE_HOME"), tools::variable("HOME"))
 }
 
@@ -143,7 +174,7 @@ fn is_complete(dir: &Path) -> bool {
         && inventory.iter().all(|(file, length)| fs::metadata(dir.join(file)).is_ok_and(|meta| meta.len() == *length))
 }
 
-fn fill(root: &Path, dir: &Path, cancel: &AtomicBool) -> Result<(), StackError> {
+fn fill(bundle: &Bundle, root: &Path, dir: &Path, cancel: &AtomicBool) -> Result<(), StackError> {
     let _lock = lock(root)?;
     if is_complete(dir) {
         return Ok(());
@@ -154,9 +185,12 @@ fn fill(root: &Path, dir: &Path, cancel: &AtomicBool) -> Result<(), StackError> 
         remove(left)?;
     }
     fs::create_dir_all(&partial).map_err(StackError::io("create", &partial))?;
-    fetch(&partial, cancel)?;
-    check(&partial)?;
-    unpack_registry(&partial.join("registry"))?;
+    fetch(bundle.pom, &partial, cancel)?;
+    check(bundle.checksums, &partial)?;
+    let registry = partial.join("registry");
+    if registry.is_dir() {
+        unpack_registry(&registry)?;
+    }
     let inventory = files_below(&partial, |path| Ok(fs::metadata(path)?.len()))?;
     let text = serde_json::to_string(&inventory).expect("names and numbers become JSON");
     let path = partial.join(INVENTORY);
@@ -164,7 +198,7 @@ fn fill(root: &Path, dir: &Path, cancel: &AtomicBool) -> Result<(), StackError> 
     fs::rename(&partial, dir).map_err(StackError::io("create", dir))
 }
 
-fn fetch(out: &Path, cancel: &AtomicBool) -> Result<(), StackError> {
+fn fetch(pom_text: &str, out: &Path, cancel: &AtomicBool) -> Result<(), StackError> {
     let maven = tools::on_path("mvn").ok_or_else(|| StackError::MissingTool {
         tool: "mvn",
         remedy:
@@ -172,7 +206,7 @@ fn fetch(out: &Path, cancel: &AtomicBool) -> Result<(), StackError> {
                 .to_owned(),
     })?;
     let pom = out.join("pom.xml");
-    fs::write(&pom, POM).map_err(StackError::io("write", &pom))?;
+    fs::write(&pom, pom_text).map_err(StackError::io("write", &pom))?;
     let log_path = out.join("maven.log");
     let log = File::create(&log_path).map_err(StackError::io("create", &log_path))?;
     let errors = log.try_clone().map_err(StackError::io("open", &log_path))?;
@@ -218,8 +252,8 @@ fn summary(output: &str) -> String {
     if lines.is_empty() { "it gave no reason".to_owned() } else { lines.join("\n") }
 }
 
-fn check(dir: &Path) -> Result<(), StackError> {
-    let expected: Checksums = checksums::parse(CHECKSUMS)
+fn check(checksums: &str, dir: &Path) -> Result<(), StackError> {
+    let expected: Checksums = checksums::parse(checksums)
         .map_err(|detail| StackError::Checksum { file: "checksums.sha256".to_owned(), detail })?;
     let found = files_below(dir, checksums::digest_of)?;
     match checksums::compare(&expected, &found) {
@@ -327,7 +361,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("kafka")).expect("created");
         fs::write(dir.path().join("kafka/stranger.jar"), "x").expect("written");
-        let error = check(dir.path()).expect_err("refused");
+        let error = check(CHECKSUMS, dir.path()).expect_err("refused");
         assert!(error.to_string().starts_with("trust kafka/stranger.jar"));
         assert_eq!(error.exit_code(), 3);
     }

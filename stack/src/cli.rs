@@ -16,7 +16,7 @@ use crate::error::StackError;
 use crate::java;
 use crate::options::Options;
 use crate::postgres;
-use crate::process::{self, POLL};
+use crate::process::{self, POLL, ProcessId};
 use crate::server::{self, KILL_DEADLINE, STOP_DEADLINE, Server};
 use crate::stack::{self, Stack};
 use crate::state::StackState;
@@ -28,7 +28,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 /// What a shell reports for a program that Ctrl-C ended.
 const EXIT_INTERRUPTED: i32 = 130;
 
-/// Starts Kafka, the schema registry and Postgres on this machine, without Docker.
+/// Starts Kafka, the schema registry and Postgres on this machine, without Docker; Kafka Connect where asked for.
 #[derive(Debug, Parser)]
 #[command(name = "sisdmk-stack", version)]
 struct Cli {
@@ -48,7 +48,7 @@ enum Verb {
         #[arg(long)]
         discard: bool,
     },
-    /// Show what runs. Exit code 0: all three servers do.
+    /// Show what runs. Exit code 0: all servers do.
     Status {
         #[command(flatten)]
         place: Place,
@@ -66,6 +66,9 @@ enum Verb {
         /// Also run them once, so that later starts take about half the time.
         #[arg(long)]
         warm: bool,
+        /// Also those of Kafka Connect.
+        #[arg(long)]
+        connect: bool,
     },
 }
 
@@ -92,6 +95,12 @@ struct Up {
     /// Port of Postgres [default: a free one].
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     postgres_port: Option<u16>,
+    /// Also start Kafka Connect, without any connector.
+    #[arg(long)]
+    connect: bool,
+    /// Port of Kafka Connect [default: a free one].
+    #[arg(long, value_name = "PORT", requires = "connect", value_parser = clap::value_parser!(u16).range(1..))]
+    connect_port: Option<u16>,
     /// Largest heap of Kafka in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(128..))]
     kafka_heap_mb: u32,
@@ -106,6 +115,8 @@ impl Up {
             kafka_port: self.kafka_port,
             registry_port: self.registry_port,
             postgres_port: self.postgres_port,
+            connect: self.connect,
+            connect_port: self.connect_port,
             postgres_shared_buffers_mb: self.postgres_shared_buffers_mb,
             kafka_heap_mb: self.kafka_heap_mb,
             detach: self.detach,
@@ -131,7 +142,7 @@ pub fn main() -> ExitCode {
         Verb::Down { place, discard } => run_down(&place.dir, discard),
         Verb::Status { place, json } => run_status(&place.dir, json),
         Verb::Env { place } => run_env(&place.dir),
-        Verb::Fetch { warm } => run_fetch(warm),
+        Verb::Fetch { warm, connect } => run_fetch(warm, connect),
     };
     match result {
         Ok(code) => code,
@@ -152,6 +163,9 @@ fn run_up(options: Options) -> Result<ExitCode, StackError> {
         format!("password  {}", stack.postgres_password_file().display()),
         format!("logs      {}", stack.dir().join("logs").display()),
     ];
+    if let Some(url) = stack.connect_url() {
+        lines.insert(3, format!("connect   {url}"));
+    }
     if options.detach {
         lines.push(format!("stop with: sisdmk-stack down --dir {}", stack.dir().display()));
         say(&lines);
@@ -170,11 +184,10 @@ fn watch(stack: &mut Stack) -> Option<StackError> {
         if INTERRUPTED.load(Ordering::Relaxed) {
             return None;
         }
-        for server in Server::ALL {
-            let handle = stack.server(server);
+        for handle in stack.servers() {
             if !handle.is_running() {
                 let log = handle.log_path().to_path_buf();
-                return Some(StackError::ServerEnded { server, tail: server::tail(&log), log });
+                return Some(StackError::ServerEnded { server: handle.server(), tail: server::tail(&log), log });
             }
         }
         thread::sleep(WATCH_INTERVAL);
@@ -199,23 +212,15 @@ fn run_down(dir: &Path, discard: bool) -> Result<ExitCode, StackError> {
     }
     // Read again: the owner may have been starting a server.
     let state = StackState::read(dir)?.ok_or_else(not_up)?;
-    let alive = state.alive();
-    thread::scope(|scope| {
-        for &(server, process) in &alive {
-            scope.spawn(move || {
-                let family = process.family();
-                // It may be paused, and would then never hear the signal.
-                family.iter().for_each(|member| member.signal(libc::SIGCONT));
-                process.signal(server.stop_signal());
-                if !process::wait_gone(&family, STOP_DEADLINE) {
-                    let family = process.family().into_iter().chain(family);
-                    let all: Vec<_> = family.collect();
-                    all.iter().for_each(|member| member.signal(libc::SIGKILL));
-                    process::wait_gone(&all, KILL_DEADLINE);
-                }
-            });
-        }
-    });
+    // Before the broker: it says there how far it has read.
+    let (first, rest): (Vec<_>, Vec<_>) = state.alive().into_iter().partition(|(server, _)| *server == Server::Connect);
+    for together in [first, rest] {
+        thread::scope(|scope| {
+            for (server, process) in together {
+                scope.spawn(move || end(server, process));
+            }
+        });
+    }
     if let Some((_, process)) = state.alive().first() {
         return Err(StackError::AlreadyUp { dir: dir.to_path_buf(), pid: process.pid });
     }
@@ -227,13 +232,30 @@ fn run_down(dir: &Path, discard: bool) -> Result<ExitCode, StackError> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Stops a server that is not this process' child.
+fn end(server: Server, process: ProcessId) {
+    let family = process.family();
+    // It may be paused, and would then never hear the signal.
+    family.iter().for_each(|member| member.signal(libc::SIGCONT));
+    process.signal(server.stop_signal());
+    if !process::wait_gone(&family, STOP_DEADLINE) {
+        let all: Vec<_> = process.family().into_iter().chain(family).collect();
+        all.iter().for_each(|member| member.signal(libc::SIGKILL));
+        process::wait_gone(&all, KILL_DEADLINE);
+    }
+}
+
 fn run_status(dir: &Path, as_json: bool) -> Result<ExitCode, StackError> {
     let state = StackState::read(dir)?.ok_or_else(|| StackError::NotUp { dir: dir.to_path_buf() })?;
     let mut rows = Vec::new();
-    for server in Server::ALL {
+    for server in Server::KNOWN {
         let Some(known) = state.server(server) else {
             continue;
         };
+        // This start was without it, or it was stopped with all others.
+        if server == Server::Connect && known.process.is_none() {
+            continue;
+        }
         let process = known.process.filter(|process| process.is_alive());
         let condition = match process {
             None => "stopped",
@@ -251,12 +273,13 @@ fn run_status(dir: &Path, as_json: bool) -> Result<ExitCode, StackError> {
                 Server::Kafka => stack::bootstrap_servers(port),
                 Server::Registry => stack::registry_url(port),
                 Server::Postgres => stack::postgres_url(port),
+                Server::Connect => stack::connect_url(port),
             },
             resident_bytes,
             log: known.log.display().to_string(),
         });
     }
-    let all_run = rows.len() == Server::ALL.len() && rows.iter().all(|row| row.condition == "running");
+    let all_run = rows.len() >= Server::ALL.len() && rows.iter().all(|row| row.condition == "running");
     if as_json {
         let servers: Vec<_> = rows.iter().map(Row::json).collect();
         let text = json!({ "dir": dir, "running": all_run, "servers": servers });
@@ -305,7 +328,8 @@ impl Row {
 fn run_env(dir: &Path) -> Result<ExitCode, StackError> {
     let not_up = || StackError::NotUp { dir: dir.to_path_buf() };
     let state = StackState::read(dir)?.ok_or_else(not_up)?;
-    if state.alive().len() != Server::ALL.len() {
+    let alive = state.alive();
+    if !Server::ALL.iter().all(|server| alive.iter().any(|(running, _)| running == server)) {
         return Err(not_up());
     }
     let dir = std::fs::canonicalize(dir).map_err(StackError::io("find", dir))?;
@@ -316,8 +340,11 @@ fn run_env(dir: &Path) -> Result<ExitCode, StackError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_fetch(warm: bool) -> Result<ExitCode, StackError> {
+fn run_fetch(warm: bool, connect: bool) -> Result<ExitCode, StackError> {
     catch_signals();
+    if connect {
+        cache::connect_jars(&INTERRUPTED)?;
+    }
     if warm {
         stack::warm_until(&INTERRUPTED)?;
     } else {

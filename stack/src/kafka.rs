@@ -174,7 +174,7 @@ log.cleaner.dedupe.buffer.size=33554432
 }
 
 /// To standard output, which is the log file: what the JVM itself says stands there too.
-const LOG4J: &str = "\
+pub(crate) const LOG4J: &str = "\
 # Written at each start; changes are lost.
 status=error
 appender.console.type=Console

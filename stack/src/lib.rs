@@ -1,8 +1,8 @@
 //! The real servers on this machine, without Docker: Apache Kafka, Apicurio Registry, PostgreSQL.
 //!
 //! Tests, the demonstration and the benchmarks run against what this crate starts, so that what
-//! they show holds for the real servers and not for doubles. [`Stack::up`] returns when all three
-//! answer their own protocol; everything listens on 127.0.0.1 only, on free ports, and several
+//! they show holds for the real servers and not for doubles; Kafka Connect joins them where asked
+//! for. [`Stack::up`] returns when all of them answer their own protocol; everything listens on 127.0.0.1 only, on free ports, and several
 //! stacks run side by side. Nothing outlives its owner: a stack stops when it is dropped, and the
 //! kernel ends its servers when the owning process is killed (unless the stack is detached).
 //!
@@ -15,6 +15,7 @@
 mod cache;
 mod checksums;
 mod cli;
+mod connect;
 mod deadline;
 mod error;
 mod java;
@@ -30,6 +31,7 @@ mod stack;
 mod state;
 mod tools;
 
+pub use crate::cache::root_here as cache_dir;
 pub use crate::cli::main;
 pub use crate::error::StackError;
 pub use crate::options::Options;

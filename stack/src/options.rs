@@ -14,6 +14,11 @@ pub struct Options {
     pub registry_port: Option<u16>,
     /// Port of Postgres; `None` takes a free one.
     pub postgres_port: Option<u16>,
+    /// Also start Kafka Connect, with the connector that `connect/` configures. Default: false. It
+    /// is downloaded the first time somebody asks for it.
+    pub connect: bool,
+    /// Port of Kafka Connect's REST API; `None` takes a free one.
+    pub connect_port: Option<u16>,
     /// Whether Postgres waits for the disk at each commit. Default: true. Switching it off makes
     /// tests faster and loses nothing at `kill -9`, only when the machine itself goes down.
     pub postgres_fsync: bool,
@@ -38,6 +43,8 @@ impl Options {
             kafka_port: None,
             registry_port: None,
             postgres_port: None,
+            connect: false,
+            connect_port: None,
             postgres_fsync: true,
             postgres_shared_buffers_mb: 256,
             kafka_heap_mb: 512,

@@ -1,6 +1,6 @@
 //! Whether a server really answers: one question in its own protocol.
 //!
-//! A port that accepts connections proves little: all three servers open theirs before they can
+//! A port that accepts connections proves little: all servers open theirs before they can
 //! do their work.
 
 use std::fmt::Write as _;

@@ -28,11 +28,15 @@ pub enum Server {
     Registry,
     /// PostgreSQL, with the database `healthforce`.
     Postgres,
+    /// Kafka Connect: one standalone worker, in the stacks that ask for it.
+    Connect,
 }
 
 impl Server {
-    /// All of them, in the order they are listed to people.
+    /// Those of every stack, in the order they are listed to people.
     pub const ALL: [Self; 3] = [Self::Kafka, Self::Registry, Self::Postgres];
+    /// And what only some stacks have.
+    pub(crate) const KNOWN: [Self; 4] = [Self::Kafka, Self::Registry, Self::Postgres, Self::Connect];
 
     /// The name in options, files and messages.
     #[must_use]
@@ -41,13 +45,14 @@ impl Server {
             Self::Kafka => "kafka",
             Self::Registry => "registry",
             Self::Postgres => "postgres",
+            Self::Connect => "connect",
         }
     }
 
     /// The signal that asks for a clean stop.
     pub(crate) fn stop_signal(self) -> i32 {
         match self {
-            Self::Kafka | Self::Registry => libc::SIGTERM,
+            Self::Kafka | Self::Registry | Self::Connect => libc::SIGTERM,
             // Fast shutdown. SIGTERM would wait for every client to leave by itself.
             Self::Postgres => libc::SIGINT,
         }
@@ -56,7 +61,7 @@ impl Server {
     /// The signal that the kernel sends when the owner of the stack is gone.
     fn orphan_signal(self) -> i32 {
         match self {
-            Self::Kafka | Self::Registry => libc::SIGKILL,
+            Self::Kafka | Self::Registry | Self::Connect => libc::SIGKILL,
             // Immediate shutdown: unlike SIGKILL it takes children and shared memory with it.
             Self::Postgres => libc::SIGQUIT,
         }
@@ -79,7 +84,7 @@ pub(crate) const KILL_DEADLINE: Duration = Duration::from_secs(10);
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const TAIL_LINES: usize = 15;
 const TAIL_BYTES_MAX: u64 = 64 * 1024;
-/// How the three servers say that their port is taken.
+/// How the servers say that their port is taken.
 const PORT_LOST: [&str; 3] = ["Address already in use", "already bound", "Address in use"];
 
 /// User and group that a server runs as, when not as the caller.

@@ -1,4 +1,4 @@
-//! A stack: the three servers of one directory.
+//! A stack: the servers of one directory.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::cache;
+use crate::connect;
 use crate::error::StackError;
 use crate::java;
 use crate::kafka;
@@ -29,6 +30,7 @@ pub struct Stack {
     kafka: ServerHandle,
     registry: ServerHandle,
     postgres: ServerHandle,
+    connect: Option<ServerHandle>,
     state: Arc<StateFile>,
     password_file: PathBuf,
     down: bool,
@@ -69,6 +71,7 @@ impl Stack {
         let java = java::find()?;
         postgres::check_installed()?;
         let programs = cache::programs(&java, cancel)?;
+        let connect_jars = options.connect.then(|| cache::connect_jars(cancel)).transpose()?;
         for part in ["data", "logs"] {
             let dir = options.dir.join(part);
             fs::create_dir_all(&dir).map_err(StackError::io("create", &dir))?;
@@ -84,13 +87,17 @@ impl Stack {
         let state = Arc::new(StateFile::new(&options.dir, before)?);
 
         let cancel = Cancel { user: Some(cancel), sibling: AtomicBool::new(false) };
-        let start = |server: Server| {
+        let start = |server: Server, bootstrap_servers: &str| {
             let prepare = |ports: &[u16]| -> Result<Recipe, StackError> {
                 let [first, second] = pair(ports);
                 match server {
                     Server::Kafka => kafka::prepare(&options, &java, &programs, [first, second]),
                     Server::Registry => registry::prepare(&options, &java, &programs, first),
                     Server::Postgres => postgres::prepare(&options, first),
+                    Server::Connect => {
+                        let jars = connect_jars.as_deref().expect("it is started only where its jars are");
+                        connect::prepare(&options, &java, jars, bootstrap_servers, first)
+                    }
                 }
             };
             let result = start_one(
@@ -110,7 +117,7 @@ impl Stack {
         let [kafka, registry, postgres] = thread::scope(|scope| {
             let start = &start;
             Server::ALL
-                .map(|server| scope.spawn(move || start(server)))
+                .map(|server| scope.spawn(move || start(server, "")))
                 .map(|thread| thread.join().expect("a start returns its error"))
         });
         let (kafka, registry, postgres) = match (kafka, registry, postgres) {
@@ -125,11 +132,18 @@ impl Stack {
                 return Err(errors.swap_remove(0));
             }
         };
+        // A worker does not wait for its broker. When it fails, the others are killed as they are dropped.
+        let connect = connect_jars
+            .as_ref()
+            .map(|_| start(Server::Connect, &bootstrap_servers(kafka.port())))
+            .transpose()
+            .inspect_err(|_| state.disowned())?;
         Ok(Self {
             password_file: postgres::password_file(&options.dir),
             kafka,
             registry,
             postgres,
+            connect,
             state,
             down: false,
             lock,
@@ -148,6 +162,10 @@ impl Stack {
         }
         self.down = true;
         let discard = self.options.discard;
+        // Before the broker: it says there how far it has read.
+        if let Some(connect) = &mut self.connect {
+            connect.finish(discard);
+        }
         thread::scope(|scope| {
             for handle in [&mut self.kafka, &mut self.registry, &mut self.postgres] {
                 scope.spawn(move || handle.finish(discard));
@@ -181,6 +199,19 @@ impl Stack {
         postgres_url(self.postgres.port())
     }
 
+    /// Kafka Connect's REST API, in a stack that has one.
+    #[must_use]
+    pub fn connect_url(&self) -> Option<String> {
+        self.connect.as_ref().map(|connect| connect_url(connect.port()))
+    }
+
+    /// The working directory of Kafka Connect: `${file:name:key}` in the configuration of a
+    /// connector reads the file `name` there.
+    #[must_use]
+    pub fn connect_dir(&self) -> PathBuf {
+        connect::dir(&self.options)
+    }
+
     /// `postgres.password_file`: mode 0600, one line.
     #[must_use]
     pub fn postgres_password_file(&self) -> &Path {
@@ -206,21 +237,28 @@ impl Stack {
     }
 
     /// One of the servers, to break it and to mend it.
+    ///
+    /// # Panics
+    /// When it is asked for Connect and the stack has none.
     pub fn server(&mut self, which: Server) -> &mut ServerHandle {
         match which {
             Server::Kafka => &mut self.kafka,
             Server::Registry => &mut self.registry,
             Server::Postgres => &mut self.postgres,
+            Server::Connect => self.connect.as_mut().expect("the stack was started with Connect"),
         }
+    }
+
+    /// Those that were started.
+    pub(crate) fn servers(&mut self) -> impl Iterator<Item = &mut ServerHandle> {
+        [&mut self.kafka, &mut self.registry, &mut self.postgres].into_iter().chain(&mut self.connect)
     }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
         if self.options.detach && !self.down {
-            for server in Server::ALL {
-                self.server(server).leave();
-            }
+            self.servers().for_each(ServerHandle::leave);
         } else {
             // There is nobody to tell; the servers themselves are ended in any case.
             let _ = self.down();
@@ -285,6 +323,11 @@ pub(crate) fn registry_url(port: u16) -> String {
     format!("http://127.0.0.1:{port}{}", registry::API_PATH)
 }
 
+/// Kafka Connect's REST API of a stack with this port.
+pub(crate) fn connect_url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
 /// `postgres.url` of a stack with this port.
 pub(crate) fn postgres_url(port: u16) -> String {
     format!("postgres://{}@127.0.0.1:{port}/{}", postgres::ROLE, postgres::DATABASE)
@@ -309,16 +352,20 @@ fn fixed_port(options: &Options, server: Server) -> Option<u16> {
         Server::Kafka => options.kafka_port,
         Server::Registry => options.registry_port,
         Server::Postgres => options.postgres_port,
+        Server::Connect => options.connect_port,
     }
 }
 
 /// Before anything is downloaded or made: the answer must come at once.
 fn check_fixed_ports(options: &Options) -> Result<(), StackError> {
-    for (index, server) in Server::ALL.into_iter().enumerate() {
+    if options.connect_port.is_some() && !options.connect {
+        return Err(StackError::Usage("a port for Connect was given, and no Connect was asked for".to_owned()));
+    }
+    for (index, server) in Server::KNOWN.into_iter().enumerate() {
         let Some(port) = fixed_port(options, server) else {
             continue;
         };
-        let earlier = Server::ALL.iter().take(index);
+        let earlier = Server::KNOWN.iter().take(index);
         if earlier.into_iter().any(|&other| fixed_port(options, other) == Some(port)) {
             return Err(StackError::Usage(format!("port {port} is asked for twice; give each server its own")));
         }

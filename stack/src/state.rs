@@ -90,7 +90,7 @@ impl StackState {
 
     /// The processes that still run, with the server each one is.
     pub(crate) fn alive(&self) -> Vec<(Server, ProcessId)> {
-        Server::ALL
+        Server::KNOWN
             .into_iter()
             .filter_map(|server| Some((server, self.server(server)?.process?)))
             .filter(|(_, process)| process.is_alive())

@@ -118,6 +118,32 @@ fn a_detached_stack_stays_until_down() {
 }
 
 #[test]
+fn connect_comes_where_it_is_asked_for_and_goes_with_the_others() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let servers = || {
+        let status = run(dir.path(), "status", &["--json"]);
+        assert_eq!(status.status.code(), Some(0), "{}", stderr(&status));
+        let json: serde_json::Value = serde_json::from_slice(&status.stdout).expect("JSON");
+        let servers = json["servers"].as_array().expect("a list").clone();
+        servers.iter().map(|server| format!("{} {}", server["server"], server["state"])).collect::<Vec<_>>()
+    };
+    let output = run(dir.path(), "up", &["--detach", "--kafka-heap-mb=256", "--connect"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("\nconnect   http://127.0.0.1:"));
+    assert_eq!(servers().len(), 4, "{:?}", servers());
+    assert_eq!(servers().last().map(String::as_str), Some("\"connect\" \"running\""));
+    assert_eq!(run(dir.path(), "down", &[]).status.code(), Some(0));
+    assert_eq!(processes_of(dir.path()), Vec::<u32>::new());
+    let log = fs::read_to_string(dir.path().join("stack/logs/connect.log")).expect("the log is kept");
+    assert!(log.contains("Kafka Connect stopped"), "it was stopped cleanly");
+
+    let output = run(dir.path(), "up", &["--detach", "--kafka-heap-mb=256"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(servers().len(), 3, "{:?}", servers());
+    assert_eq!(run(dir.path(), "down", &["--discard"]).status.code(), Some(0));
+}
+
+#[test]
 fn a_busy_port_is_one_sentence_and_exit_code_3() {
     let dir = tempfile::tempdir().expect("a directory");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -150,6 +176,7 @@ fn a_missing_java_is_one_sentence_and_exit_code_3() {
 fn a_mistake_on_the_command_line_is_exit_code_2() {
     let dir = tempfile::tempdir().expect("a directory");
     assert_eq!(run(dir.path(), "up", &["--kafka-port=0"]).status.code(), Some(2));
+    assert_eq!(run(dir.path(), "up", &["--connect-port=20000"]).status.code(), Some(2), "without --connect");
     assert_eq!(run(dir.path(), "sideways", &[]).status.code(), Some(2));
     assert_eq!(run(dir.path(), "up", &["--help"]).status.code(), Some(0));
 }
