@@ -2,6 +2,7 @@
 //!
 //! Each test starts its own servers on free ports in its own folder. A server that cannot start fails the test.
 
+mod connect;
 mod contract;
 mod refusals;
 mod setup;

@@ -33,8 +33,13 @@ pub(crate) fn binaries() -> Binaries {
 
 /// Servers and configuration in a folder that goes with the test, or stays for whoever sets `SISDMK_TEST_KEEP` to look at
 /// its logs.
-#[expect(clippy::print_stdout, reason = "the test runner shows it with the failure")]
 pub(crate) fn system() -> Result<(TempDir, System)> {
+    system_with(|_| {})
+}
+
+/// The same, after `choose` has changed what it wants to be different.
+#[expect(clippy::print_stdout, reason = "the test runner shows it with the failure")]
+pub(crate) fn system_with(choose: impl FnOnce(&mut SystemOptions)) -> Result<(TempDir, System)> {
     let mut dir = tempfile::tempdir()?;
     #[expect(clippy::disallowed_methods, reason = "a test's own switch, not a setting of the product")]
     let keep = std::env::var_os("SISDMK_TEST_KEEP").is_some();
@@ -45,6 +50,7 @@ pub(crate) fn system() -> Result<(TempDir, System)> {
     options.throwaway = !keep;
     // Only the batch at the start and those that a test asks for.
     options.settings.insert("schedule.cron".into(), "\"0 0 1 1 *\"".into());
+    choose(&mut options);
     let system = System::up(options)?;
     Ok((dir, system))
 }

@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::support;
 
 /// Longest time a batch may take: a member that was killed holds its partitions for 45 s, and two cores may have other work.
-const BATCH_LIMIT: Duration = Duration::from_secs(300);
+pub(crate) const BATCH_LIMIT: Duration = Duration::from_secs(300);
 
-fn start(system: &mut System, workers: u64) -> Result<()> {
+pub(crate) fn start(system: &mut System, workers: u64) -> Result<()> {
     system.setup()?;
     system.start_simulator(&support::simulator(workers))?;
     for stage in [Stage::Sink, Stage::Processor, Stage::Producer] {
@@ -21,7 +21,7 @@ fn start(system: &mut System, workers: u64) -> Result<()> {
     Ok(())
 }
 
-fn first_batch(tables: &mut Tables) -> Result<Value> {
+pub(crate) fn first_batch(tables: &mut Tables) -> Result<Value> {
     let id = wait::until("the first batch", BATCH_LIMIT, || Ok(tables.batch_ids()?.into_iter().next()))?;
     tables.wait_closed(&id, BATCH_LIMIT)
 }

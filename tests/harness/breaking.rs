@@ -1,13 +1,58 @@
 //! Breaking the contract on purpose: what an operator could do by hand, and what the stages must notice.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::System;
+use crate::topics::Record;
+
+/// Longest time the broker may take over one step of a transaction.
+const STEP_LIMIT: Duration = Duration::from_secs(30);
+
+/// How a transaction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its records count.
+    Commit,
+    /// Its records stay on the topic, and nobody may believe them.
+    Abort,
+}
 
 impl System {
+    /// Writes records in one transaction, each to the partition it names.
+    pub fn publish(&self, topic: &str, records: &[Record], ending: Ending) -> Result<()> {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", self.stack.bootstrap_servers())
+            .set("transactional.id", "by-hand")
+            .create()?;
+        producer.init_transactions(STEP_LIMIT)?;
+        producer.begin_transaction()?;
+        for record in records {
+            let mut headers = OwnedHeaders::new();
+            for (key, value) in &record.headers {
+                headers = headers.insert(Header { key, value: Some(value) });
+            }
+            let mut message: BaseRecord<'_, str, [u8]> =
+                BaseRecord::to(topic).partition(record.partition).headers(headers);
+            message.key = record.key.as_deref();
+            message.payload = record.value.as_deref();
+            producer.send(message).map_err(|(error, _)| error)?;
+        }
+        // Also what is aborted has to be on the topic first, or nobody could mistake it for real.
+        producer.flush(STEP_LIMIT)?;
+        match ending {
+            Ending::Commit => producer.commit_transaction(STEP_LIMIT)?,
+            Ending::Abort => producer.abort_transaction(STEP_LIMIT)?,
+        }
+        Ok(())
+    }
+
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
         Ok(ClientConfig::new().set("bootstrap.servers", self.stack.bootstrap_servers()).create()?)
     }

@@ -4,6 +4,7 @@
 
 pub mod breaking;
 pub mod compare;
+pub mod connect;
 pub mod process;
 pub mod simulator;
 pub mod system;

@@ -100,13 +100,15 @@ pub struct SystemOptions {
     pub settings: BTreeMap<String, String>,
     /// Nobody wants to see it afterwards: Postgres need not wait for the disk, and the servers' data are deleted.
     pub throwaway: bool,
+    /// Also start Kafka Connect, without any connector.
+    pub connect: bool,
 }
 
 impl SystemOptions {
     /// The local stack's form: 4 partitions, nothing special.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, binaries: Binaries) -> Self {
-        Self { dir: dir.into(), binaries, partitions: 4, settings: BTreeMap::new(), throwaway: false }
+        Self { dir: dir.into(), binaries, partitions: 4, settings: BTreeMap::new(), throwaway: false, connect: false }
     }
 }
 
@@ -128,6 +130,7 @@ impl System {
         let mut servers = Options::new(options.dir.join("stack"));
         servers.postgres_fsync = !options.throwaway;
         servers.discard = options.throwaway;
+        servers.connect = options.connect;
         let stack = Stack::up(servers)?;
         let mut listen = BTreeMap::new();
         for name in ["simulator", "producer", "processor", "sink"] {

@@ -25,10 +25,18 @@ pub struct Tables {
 impl Tables {
     /// Connects.
     pub fn open(system: &System) -> Result<Self> {
+        Self::connect(PgConnectOptions::from_str(&system.stack.postgres_url())?, system)
+    }
+
+    /// Connects to another database of the same server.
+    pub fn open_database(system: &System, database: &str) -> Result<Self> {
+        Self::connect(PgConnectOptions::from_str(&system.stack.postgres_url())?.database(database), system)
+    }
+
+    fn connect(options: PgConnectOptions, system: &System) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let password = std::fs::read_to_string(system.stack.postgres_password_file())?;
-        let options =
-            PgConnectOptions::from_str(&system.stack.postgres_url())?.password(password.trim_end_matches('\n'));
+        let options = options.password(password.trim_end_matches('\n'));
         let connection = runtime.block_on(PgConnection::connect_with(&options))?;
         Ok(Self { runtime, connection })
     }
