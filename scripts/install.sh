@@ -58,6 +58,7 @@ has_header openssl/ssl.h || need libssl-dev            # TLS of the HTTP, Kafka 
 has_header zlib.h || need zlib1g-dev                   # librdkafka reads gzip
 has_postgres || need postgresql                        # a cluster of our own is made from it
 has mvn || need maven                                  # fetches Kafka and the registry, once
+python3 -c 'import ensurepip, venv' 2>/dev/null || need python3-venv # the example consumer and its test
 if ! java_is_new_enough; then
     for newer in /usr/lib/jvm/java-1[7-9]-openjdk*/bin/java /usr/lib/jvm/java-[2-9][0-9]-openjdk*/bin/java; do
         # Installing once more would not put it in front.

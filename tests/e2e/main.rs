@@ -3,6 +3,7 @@
 //! Each test starts its own servers on free ports in its own folder. A server that cannot start fails the test.
 
 mod connect;
+mod consumer;
 mod contract;
 mod refusals;
 mod setup;
