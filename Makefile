@@ -6,6 +6,7 @@ WORKERS ?= 20000
 SEED ?= 4
 ONCE ?=
 KILL ?=
+CONNECT ?=
 
 .PHONY: help install demo test lint unit e2e build clean
 
@@ -13,6 +14,7 @@ help:
 	@echo "make demo                 everything on this machine, 20,000 synthetic health workers, until Ctrl-C"
 	@echo "make demo ONCE=1          two batches, then compare every row with the source; exit 1 if one differs"
 	@echo "make demo ONCE=1 KILL=1   the same, with kill -9 of each stage on the way"
+	@echo "make demo CONNECT=1       with Kafka Connect, which copies sisdmk.clean into a second database"
 	@echo "make test                 formatting, lints, unit tests, end-to-end tests on real servers"
 	@echo "options: WORKERS=20000 SEED=4"
 
@@ -24,7 +26,7 @@ build: install
 
 # exec: Ctrl-C reaches the demonstration itself, which then stops everything in order.
 demo: build
-	@exec target/release/sisdmk-demo --workers $(WORKERS) --seed $(SEED) $(if $(ONCE),--once) $(if $(KILL),--kill)
+	@exec target/release/sisdmk-demo --workers $(WORKERS) --seed $(SEED) $(if $(ONCE),--once) $(if $(KILL),--kill) $(if $(CONNECT),--connect)
 
 test: lint unit e2e
 

@@ -57,12 +57,19 @@ fn run(options: &Options, show: &mut Show) -> Result<bool> {
     // Without ONCE the data changes all the time, and a batch a minute shows it.
     let cron = if options.once { "\"0 0 1 1 *\"" } else { "\"* * * * *\"" };
     settings.settings.insert("schedule.cron".into(), cron.into());
+    settings.connect = options.connect;
     let mut system = System::up(settings)?;
     show.done();
 
     show.step("Making topics, schemas and tables (sisdmk setup)");
     system.setup()?;
     show.done();
+
+    if options.connect {
+        show.step("Starting Kafka Connect's copy of sisdmk.clean in a second database");
+        system.start_connector()?;
+        show.done();
+    }
 
     show.step(&format!("Starting a SISDMK server with {} synthetic health workers", count(options.workers)));
     let simulator = SimulatorOptions {

@@ -21,6 +21,9 @@ pub(crate) struct Options {
     /// With --once: kill each stage with `kill -9` during the second batch.
     #[arg(long, requires = "once")]
     pub(crate) kill: bool,
+    /// Also start Kafka Connect, which copies `sisdmk.clean` into a second database.
+    #[arg(long)]
+    pub(crate) connect: bool,
     /// Folder for data, logs and configuration; emptied first.
     #[arg(long, default_value = ".demo")]
     pub(crate) dir: PathBuf,

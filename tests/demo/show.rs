@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use harness::connect::DATABASE;
 use harness::{Comparison, System};
 use serde_json::Value;
 
@@ -116,6 +117,7 @@ impl Show {
   source    http://{simulator}/_control/summary
   Kafka     {kafka}
   registry  {registry}/subjects
+  consumer  python3 examples/python/consume_clean.py {kafka} {registry}
   logs      {logs}
 ",
             password = system.stack.postgres_password_file().display(),
@@ -130,6 +132,17 @@ impl Show {
             registry = system.stack.registry_url(),
             logs = system.dir().join("logs").display(),
         ));
+        if let Some(connect) = system.stack.connect_url() {
+            let postgres = system.stack.postgres_url();
+            let (server, _) = postgres.rsplit_once('/').unwrap_or((&postgres, ""));
+            self.line(&format!(
+                "  Connect   {connect}/connectors/sisdmk-clean-to-postgres/status
+            PGPASSWORD=$(cat {password}) psql {server}/{DATABASE}
+            select nama, status_aktif, kode_wilayah from sdmk_worker limit 10;
+",
+                password = system.stack.postgres_password_file().display(),
+            ));
+        }
     }
 }
 
