@@ -5,6 +5,7 @@
 mod connect;
 mod consumer;
 mod contract;
+mod logins;
 mod refusals;
 mod setup;
 mod support;
