@@ -252,7 +252,7 @@ fn run_status(dir: &Path, as_json: bool) -> Result<ExitCode, StackError> {
         let Some(known) = state.server(server) else {
             continue;
         };
-        // This start was without it, or it was stopped with all others.
+        // The last start was without it.
         if server == Server::Connect && known.process.is_none() {
             continue;
         }

@@ -83,6 +83,8 @@ impl Stack {
             .then(|| ProcessId::of(std::process::id()))
             .flatten()
             .map(|process| Owner { process, is_command });
+        // All of them have ended, and Connect may not be among those that start now.
+        before.servers.values_mut().for_each(|server| server.process = None);
         let last_ports = before.clone();
         let state = Arc::new(StateFile::new(&options.dir, before)?);
 
