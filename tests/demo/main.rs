@@ -1,5 +1,6 @@
 //! `make demo`: the whole system on this machine, with synthetic people, told step by step.
 
+mod env;
 mod options;
 mod show;
 
@@ -98,7 +99,7 @@ fn run(options: &Options, show: &mut Show) -> Result<bool> {
     if options.once {
         return finish(options, show, &mut system, &mut tables);
     }
-    show.addresses(&system);
+    show.addresses(&system, &env::write(&system)?);
     keep_going(show, &mut tables, vec![first])?;
     show.line("Stopping ...");
     system.stop_stages()?;

@@ -1,6 +1,7 @@
 //! What a person sees of the demonstration.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use harness::connect::DATABASE;
@@ -101,28 +102,27 @@ impl Show {
         self.line(&format!("dead letters by first reason: {}", codes.join(", ")));
     }
 
-    pub(crate) fn addresses(&self, system: &System) {
+    pub(crate) fn addresses(&self, system: &System, env: &Path) {
         let at = |name: &str| system.address(name).map_or_else(String::new, |at| at.to_string());
         let configuration = system.configuration();
         self.line(&format!(
             "\nLook around; the data goes on changing, with a batch every minute, until Ctrl-C:
 
-  tables    PGPASSWORD=$(cat {password}) psql {postgres}
-            select nama, status_aktif, kode_wilayah from sdmk.person limit 10;
-            select * from audit.batch;
-  console   {console} batches --config {config}
-            {console} dlq list --config {config}
+in another shell, first:
+            . {env}
+  tables    psql -c 'select nama, status_aktif, kode_wilayah from sdmk.person limit 10'
+            psql -c 'select * from audit.batch'
+  console   sisdmk batches --config {config}
+            sisdmk dlq list --config {config}
   metrics   http://{producer}/metrics  http://{processor}/metrics  http://{sink}/metrics
   health    http://{producer}/readyz?verbose  (and the other two)
   source    http://{simulator}/_control/summary
   Kafka     {kafka}
   registry  {registry}/subjects
-  consumer  python3 examples/python/consume_clean.py {kafka} {registry}
+  consumer  python3 examples/python/consume_clean.py $KAFKA $REGISTRY
   logs      {logs}
 ",
-            password = system.stack.postgres_password_file().display(),
-            postgres = system.stack.postgres_url(),
-            console = system.console_path().display(),
+            env = env.display(),
             config = configuration.display(),
             producer = at("producer"),
             processor = at("processor"),
