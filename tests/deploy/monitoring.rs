@@ -108,7 +108,7 @@ fn expression_faults(expression: &str, legend: &str, metrics: &BTreeMap<String, 
             Some(labels) => known.extend(labels.iter().map(String::as_str)),
         }
     }
-    let inside = |open: &str, close: char| {
+    let inside = |open: &'static str, close: char| {
         let parts = expression.split(open).skip(1).filter_map(move |rest| rest.split(close).next());
         parts.flat_map(|part| part.split(',')).map(|part| part.split(['=', '!']).next().unwrap_or_default().trim())
     };
