@@ -29,6 +29,7 @@ mod rulebook;
 pub mod status_aktif;
 mod text;
 mod title;
+mod title_forms;
 pub mod wilayah;
 mod word;
 

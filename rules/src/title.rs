@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::title_forms;
+
 /// Longest title that is known, in bytes without dots.
 const TITLE_BYTES_MAX: usize = 12;
 
@@ -26,8 +28,8 @@ pub(crate) fn split(name: Cow<'_, str>) -> Option<Parts<'_>> {
     if is_titles_only {
         return Some(whole(name));
     }
-    let front: Vec<&str> = if is_front_title(first) {
-        tokens(text).take_while(|token| is_front_title(token)).collect()
+    let front: Vec<&str> = if is_front_title(first) || title_forms::glued(first).is_some() {
+        title_forms::front(text)
     } else {
         Vec::new()
     };
@@ -38,28 +40,28 @@ pub(crate) fn split(name: Cow<'_, str>) -> Option<Parts<'_>> {
     let rest_start = text.len() - tail(text, rest_start).trim_start_matches([' ', ',']).len();
     let rest = tail(text, rest_start);
 
-    let (nama, belakang): (Range<usize>, Range<usize>) = match rest.find(',') {
-        Some(comma) => {
-            let after = tail(rest, comma + 1);
-            if !tokens(after).all(is_back_title) {
-                return Some(whole(name));
-            }
-            let trimmed = after.trim_matches([' ', ',']);
-            let start =
-                if trimmed.is_empty() { text.len() } else { text.len() - after.trim_start_matches([' ', ',']).len() };
-            let nama_end = rest_start + rest.get(..comma).unwrap_or_default().trim_end_matches(' ').len();
-            (rest_start..nama_end, start..start + trimmed.len())
+    let comma = rest.find(',').unwrap_or(rest.len());
+    let after = tail(rest, comma + 1);
+    if !title_forms::are_back_titles(after) {
+        return Some(whole(name));
+    }
+    let trimmed = after.trim_matches([' ', ',']);
+    let before = rest.get(..comma).unwrap_or_default().trim_end_matches(' ');
+    let before_end = rest_start + before.len();
+    // Titles may begin before the comma, as in `Contoh S.Kep, Ns`.
+    let (nama_end, back_start) = match title_forms::tail(before) {
+        Some(start) => {
+            let nama = before.get(..start).unwrap_or_default().trim_end_matches(' ');
+            (rest_start + nama.len(), rest_start + start)
         }
-        None => {
-            let mut nama_end = text.len();
-            let mut start = text.len();
-            for token in rest.rsplit(' ').take_while(|token| is_back_title_without_comma(token)) {
-                start = start_of(text, token);
-                nama_end = start.saturating_sub(1);
-            }
-            (rest_start..nama_end, start..text.len())
-        }
+        None if trimmed.is_empty() => (before_end, before_end),
+        None => (before_end, start_of(text, trimmed)),
     };
+    if nama_end == rest_start {
+        return Some(whole(name));
+    }
+    let back_end = if trimmed.is_empty() { before_end } else { end_of(text, trimmed) };
+    let (nama, belakang): (Range<usize>, Range<usize>) = (rest_start..nama_end, back_start..back_end);
     let gelar_depan = match front.as_slice() {
         [] => None,
         // As long as no comma stands between them, the titles with their spaces are a part of the text.
@@ -81,7 +83,7 @@ fn whole(name: Cow<'_, str>) -> Parts<'_> {
 }
 
 /// Words between spaces and commas.
-fn tokens(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn tokens(text: &str) -> impl Iterator<Item = &str> {
     text.split([' ', ',']).filter(|token| !token.is_empty())
 }
 
@@ -134,32 +136,38 @@ impl Folded {
     }
 }
 
-fn is_front_title(token: &str) -> bool {
+pub(crate) fn is_front_title(token: &str) -> bool {
     let folded = Folded::new(token);
     match folded.title() {
-        b"dr" | b"drg" | b"prof" | b"ns" | b"apt" | b"hj" | b"drs" | b"dra" | b"bdn" => true,
+        b"dr" | b"drg" | b"prof" | b"ns" | b"ners" | b"apt" | b"hj" | b"drs" | b"dra" | b"bdn" => true,
         // One letter, or a syllable that is a name too: only its dot makes it a title.
-        b"h" | b"ir" | b"tn" => folded.has_dot,
+        b"h" | b"ir" | b"tn" | b"ny" | b"kh" | b"ftr" => folded.has_dot,
         _ => false,
     }
 }
 
-fn is_back_title(token: &str) -> bool {
+pub(crate) fn is_back_title(token: &str) -> bool {
     match Folded::new(token).title() {
-        b"skep" | b"ns" | b"sked" | b"skm" | b"sst" | b"strkeb" | b"strkep" | b"sfarm" | b"sgz" | b"ssi" | b"spsi"
-        | b"se" | b"sh" | b"skom" | b"amd" | b"amdkep" | b"amdkeb" | b"amdgz" | b"amdfarm" | b"amdak" | b"amdkes"
-        | b"amk" | b"amkeb" | b"amkl" | b"apt" | b"mkes" | b"mkep" | b"mkeb" | b"mfarm" | b"msi" | b"mbiomed"
-        | b"mars" | b"mph" | b"mm" | b"mh" | b"phd" => true,
+        b"skep" | b"ns" | b"ners" | b"sked" | b"skg" | b"skm" | b"skp" | b"sst" | b"strkeb" | b"strkep" | b"strgz"
+        | b"strkes" | b"sfarm" | b"sgz" | b"sgizi" | b"sft" | b"ssi" | b"spsi" | b"spd" | b"sag" | b"ssos" | b"st"
+        | b"se" | b"sh" | b"skom" => true,
+        b"amd" | b"amdkep" | b"amdkeb" | b"amdgz" | b"amdfarm" | b"amdak" | b"amdkes" | b"amk" | b"amkeb" | b"amkl"
+        | b"apt" | b"bd" | b"bdn" | b"ftr" | b"rd" | b"psikolog" | b"dietisien" => true,
+        b"mkes" | b"mkep" | b"mkeb" | b"mfarm" | b"mfarmklin" | b"msi" | b"msc" | b"mbiomed" | b"mgizi" | b"mgz"
+        | b"mked" | b"mkm" | b"mars" | b"mpd" | b"mpsi" | b"mph" | b"mm" | b"mh" | b"mhkes" | b"mtrkeb" | b"mtrkep"
+        | b"mtrkes" | b"mkessos" | b"phd" | b"finasim" | b"fiha" | b"fics" | b"facs" | b"kic" | b"kgeh" | b"kemd"
+        | b"kger" | b"kgh" | b"khom" | b"kkv" | b"kpti" => true,
         [b's', b'p', speciality @ ..] => {
             let letters = speciality.strip_suffix(b"(k)").unwrap_or(speciality);
-            matches!(letters.len(), 1..=4) && letters.iter().all(u8::is_ascii_lowercase)
+            (matches!(letters.len(), 1..=4) && letters.iter().all(u8::is_ascii_lowercase))
+                || title_forms::is_specialist(token)
         }
-        _ => false,
+        _ => title_forms::is_specialist(token) || title_forms::is_diploma(token),
     }
 }
 
 /// Without a comma before it, a title needs a dot or a spelling that is no name.
-fn is_back_title_without_comma(token: &str) -> bool {
+pub(crate) fn is_back_title_without_comma(token: &str) -> bool {
     let folded = Folded::new(token);
     is_back_title(token)
         && (folded.has_dot || matches!(folded.title(), b"amk" | b"amkeb" | b"amkl" | b"mars" | b"skm" | b"sst"))
@@ -196,7 +204,7 @@ mod tests {
         );
         check("DRG CONTOH ENAM", "CONTOH ENAM", Some("DRG"), None);
         check("apt. Contoh Tujuh, S.Farm., M.Farm.", "Contoh Tujuh", Some("apt."), Some("S.Farm., M.Farm."));
-        check("Hj. Contoh Delapan, S.ST, Bdn", "Hj. Contoh Delapan, S.ST, Bdn", None, None);
+        check("Hj. Contoh Delapan, S.ST, Bdn", "Contoh Delapan", Some("Hj."), Some("S.ST, Bdn"));
         check("H. Contoh Sembilan, SKM", "Contoh Sembilan", Some("H."), Some("SKM"));
         check("Contoh Sepuluh SKM", "Contoh Sepuluh", None, Some("SKM"));
         check("Contoh Sebelas S.Kep. Ns.", "Contoh Sebelas", None, Some("S.Kep. Ns."));
@@ -212,22 +220,87 @@ mod tests {
     }
 
     #[test]
+    fn dots_and_blanks_may_stand_anywhere_in_a_title() {
+        check("dr.Contoh Satu", "Contoh Satu", Some("dr."), None);
+        check("Drs.H.Contoh, M.Kes", "Contoh", Some("Drs.H."), Some("M.Kes"));
+        check("Prof.Dr.dr.Contoh,Sp.A", "Contoh", Some("Prof.Dr.dr."), Some("Sp.A"));
+        check("Hj.Contoh", "Contoh", Some("Hj."), None);
+        check("dr., H.Contoh", "Contoh", Some("dr. H."), None);
+        check("dr.H. Contoh", "Contoh", Some("dr.H."), None);
+        check("Contoh Satu, S. Kep", "Contoh Satu", None, Some("S. Kep"));
+        check("Contoh Satu, S Kep, Ns", "Contoh Satu", None, Some("S Kep, Ns"));
+        check("Contoh Satu, A. Md. Keb", "Contoh Satu", None, Some("A. Md. Keb"));
+        check("Contoh Satu, A Md Kep", "Contoh Satu", None, Some("A Md Kep"));
+        check("Contoh Satu, Sp. OG (K), M. Kes", "Contoh Satu", None, Some("Sp. OG (K), M. Kes"));
+        check("Contoh S. Kep", "Contoh", None, Some("S. Kep"));
+        check("Contoh Satu A. Md. Keb.", "Contoh Satu", None, Some("A. Md. Keb."));
+        check("Contoh Satu S. Farm. Apt.", "Contoh Satu", None, Some("S. Farm. Apt."));
+        check("dr. Contoh Sp. A", "Contoh", Some("dr."), Some("Sp. A"));
+        check("Contoh A.Md.Kep, S.KM", "Contoh", None, Some("A.Md.Kep, S.KM"));
+        check("Contoh S.Kep., ", "Contoh", None, Some("S.Kep."));
+    }
+
+    #[test]
+    fn specialities_are_written_in_many_ways() {
+        for back in [
+            "Sp.THT-KL",
+            "Sp.THT-BKL(K)",
+            "Sp.JP(K)-FIHA",
+            "Sp.JP(K), FIHA",
+            "Sp.B(K)Onk",
+            "Sp.PD-KGEH, FINASIM",
+            "SpOT(K)",
+            "Sp.Kep.MB",
+            "Sp.Perio",
+            "Sp.B.(K)",
+            "SpPD-KHOM",
+            "Sp.An-KIC",
+            "Sp.K.F.R.",
+            "Sp.A (K)",
+        ] {
+            check(&format!("dr. Contoh, {back}"), "Contoh", Some("dr."), Some(back));
+        }
+        for back in [
+            "S.Tr.Gz",
+            "S.Tr.Rad",
+            "STr.Keb",
+            "A.Md.RMIK",
+            "Amd.Rad",
+            "A.Md.Far",
+            "S.K.M.",
+            "S.Kep.,Ners",
+            "M.Psi., Psikolog",
+            "S.Gz., RD",
+            "M.K.M",
+            "S.Ft., Ftr",
+            "M.Tr.Keb",
+            "S.KG",
+        ] {
+            check(&format!("Contoh, {back}"), "Contoh", None, Some(back));
+        }
+    }
+
+    #[test]
     fn what_may_be_a_name_stays_in_the_name() {
         check("H Contoh", "H Contoh", None, None);
         check("Ir Contoh", "Ir Contoh", None, None);
         check("Contoh SE", "Contoh SE", None, None);
         check("Contoh Ns", "Contoh Ns", None, None);
         check("H.M. Contoh", "H.M. Contoh", None, None);
-        check("Dr.Contoh", "Dr.Contoh", None, None);
+        check("H.M.Contoh", "H.M.Contoh", None, None);
+        check("dr.S.Kep", "dr.S.Kep", None, None);
+        check("Contoh S. E.", "Contoh S. E.", None, None);
+        check("Contoh S Kep", "Contoh S Kep", None, None);
+        check("Contoh, S. Jakarta", "Contoh, S. Jakarta", None, None);
+        check("Contoh, Amdani", "Contoh, Amdani", None, None);
+        check("Contoh, Stroberi.", "Contoh, Stroberi.", None, None);
+        check("Drajat.Contoh", "Drajat.Contoh", None, None);
         check("Contoh dr. Satu", "Contoh dr. Satu", None, None);
         check("Contoh Sp", "Contoh Sp", None, None);
-        check("Contoh S. Kep", "Contoh S. Kep", None, None);
         check("Drajat Contoh", "Drajat Contoh", None, None);
         check("D'Contoh O'o'u", "D'Contoh O'o'u", None, None);
-        check("Contoh A.Md.Kep, S.KM", "Contoh A.Md.Kep", None, Some("S.KM"));
         check("Contoh, Jakarta", "Contoh, Jakarta", None, None);
         check("dr. Contoh, Satu, Sp.A", "dr. Contoh, Satu, Sp.A", None, None);
-        check("Contoh, Sp.THT-KL", "Contoh, Sp.THT-KL", None, None);
         check("Contoh, Spesialis", "Contoh, Spesialis", None, None);
         check("Contoh Sp.A(KK)", "Contoh Sp.A(KK)", None, None);
         check("Contoh Ｓ.Kep", "Contoh Ｓ.Kep", None, None);
@@ -235,7 +308,20 @@ mod tests {
 
     #[test]
     fn nothing_but_titles_is_a_name() {
-        for name in ["dr.", "Ns", "dr. S.Kep", "H. Ir.", "SKM", "dr., S.Kep", "Sp.A", ", S.Kep", "Se Mars"] {
+        for name in [
+            "dr.",
+            "Ns",
+            "dr. S.Kep",
+            "H. Ir.",
+            "SKM",
+            "dr., S.Kep",
+            "Sp.A",
+            ", S.Kep",
+            "Se Mars",
+            "S. Kep",
+            "dr. S. Kep",
+            "H.H.",
+        ] {
             check(name, name, None, None);
         }
         check("H", "H", None, None);
@@ -270,22 +356,22 @@ mod tests {
                 prop::collection::vec(
                     prop::sample::select(vec![
                         "dr.", "Dr", "drg", "Prof.", "H.", "H", "Hj", "Ns", "Ir.", "apt.", "Contoh", "Satu", "DUA", "É", "S.Kep", "SKM", "Sp.A(K)", "A.Md.Keb",
-                        "Mars", "SE", ",", ",", ", ", ".", "Sp", "M.Kes,",
+                        "Mars", "SE", ",", ",", ", ", ".", "Sp", "M.Kes,", "dr.Contoh", "Drs.H.Satu", "S.", "Kep", "A.", "Md.", "Keb", "(K)", "Sp.THT-KL",
                     ]),
                     0..8,
                 ).prop_map(|words| words.join(" ")),
-                prop::collection::vec(prop::sample::select(vec!["dr.", "Contoh", "S.Kep", ",", " ", "H."]), 0..12).prop_map(|words| words.concat()),
+                prop::collection::vec(prop::sample::select(vec!["dr.", "Contoh", "S.Kep", ",", " ", "H.", "Sp.", "-", "(k)"]), 0..12).prop_map(|words| words.concat()),
             ]
         ) {
             let clean = name.split_whitespace().collect::<Vec<_>>().join(" ");
-            let words: Vec<&str> = tokens(&clean).collect();
+            let letters = |text: &str| text.replace([' ', ','], "");
             let Some(parts) = split(Cow::Borrowed(clean.as_str())) else {
-                prop_assert!(words.is_empty());
+                prop_assert_eq!(letters(&clean), "");
                 return Ok(());
             };
             let again = [parts.gelar_depan.as_deref(), Some(parts.nama.as_ref()), parts.gelar_belakang.as_deref()];
-            let found: Vec<&str> = again.into_iter().flatten().flat_map(tokens).collect();
-            prop_assert_eq!(found, words);
+            let found: String = again.into_iter().flatten().map(letters).collect();
+            prop_assert_eq!(found, letters(&clean));
             prop_assert!(tokens(&parts.nama).next().is_some());
             for part in again.into_iter().flatten() {
                 prop_assert!(!part.is_empty() && part.trim() == part, "{:?}", part);
