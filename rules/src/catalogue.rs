@@ -275,6 +275,11 @@ catalogue! {
         "empat angka pertama NIK bukan kabupaten/kota, baik yang berlaku maupun yang lama"
         Facility "Compare the NIK with the identity card."
         "Cocokkan NIK dengan KTP.";
+    NikKecamatanUnknown "nik_kecamatan_unknown" Soft
+        "the fifth and sixth digit of the NIK are no kecamatan of its regency"
+        "angka kelima dan keenam NIK bukan kecamatan dari kabupaten/kotanya"
+        Facility "Compare the NIK with the identity card; a kecamatan that no longer exists is no fault."
+        "Cocokkan NIK dengan KTP; kecamatan yang sudah tidak ada bukan kesalahan.";
     NikBirthDateDiffers "nik_birth_date_differs" Soft
         "the date of birth is not the one in the NIK"
         "tanggal lahir tidak sama dengan yang tertera di NIK"
@@ -370,7 +375,7 @@ mod tests {
     fn the_order_is_the_order_of_the_enum_and_hard_comes_before_soft() {
         assert!(Code::ALL.is_sorted());
         assert!(Code::ALL.is_sorted_by_key(|code| code.severity()));
-        assert_eq!(Code::ALL.len(), 43);
+        assert_eq!(Code::ALL.len(), 44);
     }
 
     #[test]

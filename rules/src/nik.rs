@@ -4,8 +4,8 @@
 //! day, serial from 0001). A NIK stays for life, so a later correction of the birth date is no fault of the NIK, and
 //! retired region codes are as good as today's. Nothing is ever repaired.
 
-use crate::Code;
 use crate::region::Regions;
+use crate::{Code, kecamatan};
 use schemas::Date;
 
 /// What is added to a woman's day of birth.
@@ -15,6 +15,7 @@ const WOMAN_DAYS: u32 = 40;
 #[derive(Clone, Copy)]
 pub(crate) struct Parts {
     regency: u16,
+    kecamatan: u32,
     day: u32,
     month: u32,
     year: u32,
@@ -28,10 +29,11 @@ impl Parts {
         if !digits.iter().all(u8::is_ascii_digit) {
             return None;
         }
-        let [r1, r2, r3, r4, _, _, d1, d2, m1, m2, y1, y2, s1, s2, s3, s4] =
+        let [r1, r2, r3, r4, k1, k2, d1, d2, m1, m2, y1, y2, s1, s2, s3, s4] =
             digits.map(|digit| u32::from(digit - b'0'));
         Some(Self {
             regency: u16::try_from(r1 * 1_000 + r2 * 100 + r3 * 10 + r4).ok()?,
+            kecamatan: k1 * 10 + k2,
             day: d1 * 10 + d2,
             month: m1 * 10 + m2,
             year: y1 * 10 + y2,
@@ -70,6 +72,11 @@ impl Parts {
     /// Whether the first four digits are a regency of today or a retired one.
     pub(crate) fn has_known_regency(self, regions: &Regions) -> bool {
         regions.is_regency(self.regency)
+    }
+
+    /// Whether the third pair of digits may be a kecamatan of that regency.
+    pub(crate) fn may_have_kecamatan(self) -> bool {
+        kecamatan::may_be(self.regency, self.kecamatan)
     }
 
     /// Whether a birth date is the one in the digits, as far as they tell: they have no century.

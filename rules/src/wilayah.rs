@@ -178,7 +178,11 @@ mod tests {
     #[test]
     fn the_files_are_the_ones_that_the_readme_describes() {
         let readme = include_str!("../data/README.md");
-        for (name, text) in [("wilayah.csv", WILAYAH_CSV), ("wilayah_pemekaran.csv", PEMEKARAN_CSV)] {
+        for (name, text) in [
+            ("wilayah.csv", WILAYAH_CSV),
+            ("wilayah_pemekaran.csv", PEMEKARAN_CSV),
+            ("wilayah_kecamatan.csv", include_str!("../data/wilayah_kecamatan.csv")),
+        ] {
             let digest = Sha256::digest(text.as_bytes());
             let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
             assert!(readme.contains(&hex), "{name}: {hex}");
