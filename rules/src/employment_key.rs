@@ -1,6 +1,6 @@
 //! The key of a job within its person, and the order of jobs.
 //!
-//! A source has no id for a job. Its unit's code comes closest and survives corrections of everything else; where it is
+//! The sources that are known have no id for a job. Its unit's code comes closest and survives corrections of everything else; where it is
 //! missing, the unit's name stands in. Jobs at one unit are numbered in an order that does not depend on the order in
 //! which the source happens to send them.
 
@@ -12,10 +12,13 @@ use sha2::{Digest, Sha256};
 
 /// Gives every job its key and sorts by it.
 ///
-/// Shape: jobs of one person in source order, all fields but the key set. Result: unique keys, ascending by bytes.
+/// Shape: jobs of one person in source order, all fields set but the key, which is only set where the source has an id
+/// for the job. Result: unique keys, ascending by bytes.
 pub(crate) fn assign(jobs: &mut [Employment<'_>]) {
     for job in &mut *jobs {
-        job.employment_key = unit_key(job.kode_unit.as_ref(), job.unit.as_deref());
+        if job.employment_key.is_empty() {
+            job.employment_key = unit_key(job.kode_unit.as_ref(), job.unit.as_deref());
+        }
     }
     if jobs.len() < 2 {
         return;
@@ -49,6 +52,11 @@ fn order(a: &Employment<'_>, b: &Employment<'_>) -> Ordering {
         .then_with(|| a.nip.cmp(&b.nip))
         .then_with(|| a.str.cmp(&b.str))
         .then_with(|| a.sip.cmp(&b.sip))
+}
+
+/// The key before numbering, from the clean text of the source's own id.
+pub(crate) fn of_id<'a>(id: &str) -> Cow<'a, str> {
+    Cow::Owned(format!("ID:{}", unit_key(Some(&Cow::Borrowed(id)), None)))
 }
 
 /// The key before numbering, from the clean texts of the unit's code and name.
@@ -128,6 +136,20 @@ mod tests {
         let mut turned: Vec<_> = jobs().into_iter().rev().collect();
         assign(&mut turned);
         assert_eq!(turned, expected);
+    }
+
+    #[test]
+    fn an_id_of_the_source_goes_before_the_units_code() {
+        let with_id = |id: &str, code| Employment { employment_key: of_id(id), ..job(code, None, None) };
+        assert_eq!(
+            keys(vec![
+                with_id("a 7~1", Some("P1")),
+                job(Some("P1"), None, None),
+                with_id("8", None),
+                with_id("8", None)
+            ]),
+            ["ID:8", "ID:8~2", "ID:A7~~1", "P1"]
+        );
     }
 
     #[test]

@@ -6,10 +6,11 @@ use schemas::json::{JsonFault, Scanner};
 use schemas::layout::{EmploymentField as E, PelatihanField as L, PendidikanField as D};
 use schemas::worker::{Employment, Pelatihan, Pendidikan};
 
+use crate::employment_key;
 use crate::place::{CluePaths, Clues};
-use crate::reading::{Reading, path, scalar};
+use crate::reading::{Reading, Seen, path, scalar};
 
-/// One job, without its key.
+/// One job, without its key unless the source has an id for it.
 pub(crate) fn employment<'a>(
     scanner: &mut Scanner<'a>,
     reading: &mut Reading<'_>,
@@ -17,11 +18,15 @@ pub(crate) fn employment<'a>(
 ) -> Result<(), JsonFault> {
     let (names, paths) = (&reading.rules.layout.employment, &reading.rules.paths.employment);
     let mut clues = Clues::default();
+    let mut id = None;
+    let mut seen = Seen::default();
     while let Some(key) = scanner.key()? {
         let Some(field) = names.field(&key) else {
+            reading.fields.unknown += 1;
             scanner.skip()?;
             continue;
         };
+        seen.field(field);
         let path = path(paths, field);
         match field {
             E::KodeUnit => reading.text(scanner, path, &mut job.kode_unit)?,
@@ -40,11 +45,19 @@ pub(crate) fn employment<'a>(
             E::TanggalAkhir => reading.date(scanner, path, &mut job.tanggal_akhir)?,
             E::Str => reading.masked(scanner, path, &mut job.str)?,
             E::StrTanggal => reading.date(scanner, path, &mut job.str_tanggal)?,
-            E::StrBerlakuSampai => reading.date(scanner, path, &mut job.str_berlaku_sampai)?,
+            E::StrBerlakuSampai => {
+                let for_life = &reading.rules.str_for_life;
+                reading.date_or(scanner, path, &mut job.str_berlaku_sampai, for_life)?;
+            }
             E::Sip => reading.masked(scanner, path, &mut job.sip)?,
             E::SipTanggal => reading.date(scanner, path, &mut job.sip_tanggal)?,
             E::SipBerlakuSampai => reading.date(scanner, path, &mut job.sip_berlaku_sampai)?,
+            E::Id => reading.text(scanner, path, &mut id)?,
         }
+    }
+    reading.count_missing(reading.rules.declared.employment, seen);
+    if let Some(id) = id {
+        job.employment_key = employment_key::of_id(&id);
     }
     let paths = CluePaths {
         kode_provinsi: path(paths, E::KodeProvinsi),
@@ -65,11 +78,14 @@ pub(crate) fn pendidikan<'a>(
     education: &mut Pendidikan<'a>,
 ) -> Result<(), JsonFault> {
     let (names, paths) = (&reading.rules.layout.pendidikan, &reading.rules.paths.pendidikan);
+    let mut seen = Seen::default();
     while let Some(key) = scanner.key()? {
         let Some(field) = names.field(&key) else {
+            reading.fields.unknown += 1;
             scanner.skip()?;
             continue;
         };
+        seen.field(field);
         let path = path(paths, field);
         match field {
             D::KodeProdi => reading.text(scanner, path, &mut education.kode_prodi)?,
@@ -81,6 +97,7 @@ pub(crate) fn pendidikan<'a>(
             D::NoIjazah => reading.masked(scanner, path, &mut education.no_ijazah)?,
         }
     }
+    reading.count_missing(reading.rules.declared.pendidikan, seen);
     Ok(())
 }
 
@@ -91,11 +108,14 @@ pub(crate) fn pelatihan<'a>(
     training: &mut Pelatihan<'a>,
 ) -> Result<(), JsonFault> {
     let (names, paths) = (&reading.rules.layout.pelatihan, &reading.rules.paths.pelatihan);
+    let mut seen = Seen::default();
     while let Some(key) = scanner.key()? {
         let Some(field) = names.field(&key) else {
+            reading.fields.unknown += 1;
             scanner.skip()?;
             continue;
         };
+        seen.field(field);
         let path = path(paths, field);
         match field {
             L::Nama => reading.text(scanner, path, &mut training.nama)?,
@@ -104,5 +124,6 @@ pub(crate) fn pelatihan<'a>(
             L::NoSertifikat => reading.masked(scanner, path, &mut training.no_sertifikat)?,
         }
     }
+    reading.count_missing(reading.rules.declared.pelatihan, seen);
     Ok(())
 }

@@ -11,7 +11,7 @@ use schemas::worker::{Body, Employment, JenisKelamin, Pelatihan, Pendidikan, Sta
 use schemas::{Date, Masked, Nik, Timestamp};
 
 use crate::place::{CluePaths, Clues};
-use crate::reading::{Found, Reading, list, path, scalar};
+use crate::reading::{FieldCounts, Found, Reading, Seen, list, path, scalar};
 use crate::reason::{FieldPath, Reason};
 use crate::rulebook::Rules;
 use crate::{Code, employment_key, history, jenis_kelamin, nik, title};
@@ -70,10 +70,20 @@ impl fmt::Debug for Verdict<'_> {
 /// Never panics, whatever the bytes; takes memory in proportion to the payload at most.
 #[must_use]
 pub fn judge<'a>(raw: &RawRecord<'a>, rules: &Rules) -> Verdict<'a> {
+    judge_and_count(raw, rules).0
+}
+
+/// As [`judge`], with the number of fields that the profile does not know and of those that it misses; none for a record
+/// that cannot be read as JSON.
+#[must_use]
+pub fn judge_and_count<'a>(raw: &RawRecord<'a>, rules: &Rules) -> (Verdict<'a>, FieldCounts) {
     let mut reading = Reading::new(rules);
     match Person::read(raw, &mut reading) {
-        Ok(person) => person.judge(raw.fetched_at, reading),
-        Err(fault) => Verdict::Rejected { reasons: vec![Reason::of_record(code_of(fault))] },
+        Ok(person) => {
+            let fields = reading.fields;
+            (person.judge(raw.fetched_at, reading), fields)
+        }
+        Err(fault) => (Verdict::Rejected { reasons: vec![Reason::of_record(code_of(fault))] }, FieldCounts::default()),
     }
 }
 
@@ -114,15 +124,19 @@ impl<'a> Person<'a> {
     fn read(raw: &RawRecord<'a>, reading: &mut Reading<'_>) -> Result<Self, JsonFault> {
         let (layout, paths) = (&reading.rules.layout, &reading.rules.paths.person);
         let mut person = Self::default();
+        let mut seen = Seen::default();
         let mut scanner = Scanner::record(raw.payload)?;
         while let Some(key) = scanner.key()? {
             let Some(field) = layout.person.field(&key) else {
+                reading.fields.unknown += 1;
                 scanner.skip()?;
                 continue;
             };
+            seen.field(field);
             person.field(&mut scanner, reading, field, path(paths, field), raw.fetched_at)?;
         }
         scanner.end()?;
+        reading.count_missing(reading.rules.declared.person, seen);
         Ok(person)
     }
 
@@ -202,6 +216,7 @@ impl<'a> Person<'a> {
         };
         let soft = [
             (Code::NikRegionUnknown, !digits.has_known_regency(&rules.nik_regions)),
+            (Code::NikKecamatanUnknown, digits.has_known_regency(&rules.nik_regions) && !digits.may_have_kecamatan()),
             (Code::NikBirthDateDiffers, self.tanggal_lahir.is_some_and(|date| !digits.has_birth_date(date))),
             (
                 Code::NikSexDiffers,

@@ -10,6 +10,7 @@ use crate::date;
 use crate::reason::{FieldPath, Reason};
 use crate::rulebook::Rules;
 use crate::text::{self, Received};
+use crate::word::Word;
 use crate::{Code, Severity};
 
 /// Most elements of one list; nobody has so many jobs, and each costs memory whatever it holds.
@@ -45,15 +46,44 @@ impl<T> Found<T> {
     }
 }
 
+/// Fields of a record that do not stand as the profile says. They change no verdict; a sudden change of their numbers
+/// shows that the source changed its structure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FieldCounts {
+    /// Fields with a name that the profile does not declare.
+    pub unknown: u32,
+    /// Names that the profile declares and that the record, or an element of a list, does not have.
+    pub missing: u32,
+}
+
+/// Which fields of one object were there.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Seen(u32);
+
+impl Seen {
+    /// A field is there. No set has 32 fields.
+    #[inline]
+    pub(crate) fn field<F: Field>(&mut self, field: F) {
+        self.0 |= 1 << field.slot();
+    }
+}
+
 /// Reasons collected while one record is read.
 pub(crate) struct Reading<'r> {
     pub(crate) rules: &'r Rules,
+    pub(crate) fields: FieldCounts,
     reasons: Vec<Reason>,
 }
 
 impl<'r> Reading<'r> {
     pub(crate) fn new(rules: &'r Rules) -> Self {
-        Self { rules, reasons: Vec::new() }
+        Self { rules, fields: FieldCounts::default(), reasons: Vec::new() }
+    }
+
+    /// An object with `declared` names in the profile was read to its end.
+    #[inline]
+    pub(crate) fn count_missing(&mut self, declared: u32, seen: Seen) {
+        self.fields.missing += declared.saturating_sub(seen.0.count_ones());
     }
 
     /// Tells a hard reason, once for each code and field however many jobs have it.
@@ -159,6 +189,17 @@ impl<'r> Reading<'r> {
         field: &FieldPath,
         into: &mut Option<Date>,
     ) -> Result<(), JsonFault> {
+        self.date_or(scanner, field, into, &[])
+    }
+
+    /// As `date`; a text that is none, but one of `words`, is no date and no fault either.
+    pub(crate) fn date_or(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        field: &FieldPath,
+        into: &mut Option<Date>,
+        words: &[Word],
+    ) -> Result<(), JsonFault> {
         let formats = &self.rules.layout.date_formats;
         let value = scanner.value();
         // A text that is a date as it stands needs no cleaning first.
@@ -171,6 +212,7 @@ impl<'r> Reading<'r> {
         let text = self.clean(whole(scanner, value)?, field).good();
         *into = text.and_then(|text| match date::read(&text, formats) {
             Ok(date) => Some(date),
+            Err(_) if Word::new(&text).is_some_and(|word| words.contains(&word)) => None,
             Err(code) => self.refused(code, field).good(),
         });
         Ok(())

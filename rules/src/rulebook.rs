@@ -10,6 +10,7 @@ use crate::reason::FieldPath;
 use crate::region::Regions;
 use crate::status_aktif::Mapping;
 use crate::wilayah;
+use crate::word::Word;
 
 /// The internal code system, which `kode_wilayah` is written in.
 const INTERNAL_SYSTEM: CodeSystem = CodeSystem::Kemendagri2025;
@@ -22,8 +23,19 @@ pub struct Rules {
     pub(crate) regions: Regions,
     /// Codes in a NIK, which are Kemendagri's whatever the source's are.
     pub(crate) nik_regions: Regions,
+    /// What stands for the end of a registration that has none.
+    pub(crate) str_for_life: Vec<Word>,
     pub(crate) paths: Paths,
+    pub(crate) declared: Declared,
     wilayah_versi: String,
+}
+
+/// How many names the profile declares for each object.
+pub(crate) struct Declared {
+    pub(crate) person: u32,
+    pub(crate) employment: u32,
+    pub(crate) pendidikan: u32,
+    pub(crate) pelatihan: u32,
 }
 
 /// How every declared field is called in a reason, by slot.
@@ -45,7 +57,7 @@ pub struct RulesError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RulesFault {
     /// A code system for which there is no table.
-    #[error("record.code_system of the profile: {} has no table here; convert the codes at the source or declare another system", .0.as_str())]
+    #[error("record.code_system of the profile: {} has no table here; supply rules/data/wilayah_{}.csv, a bridge from its codes to those of Kemendagri as rules/data/README.md says, and build with it, or declare another system", .0.as_str(), .0.as_str().replace('-', "_"))]
     CodeSystem(CodeSystem),
     /// A field without which every record would be refused.
     #[error("record.fields.{field} of the profile: is needed, because no record is accepted without it")]
@@ -119,7 +131,9 @@ impl Rules {
                 INTERNAL_SYSTEM.as_str(),
                 wilayah::checksum()
             ),
+            str_for_life: layout.str_for_life.iter().filter_map(|text| Word::new(text)).collect(),
             paths: Paths::of(&layout),
+            declared: Declared::of(&layout),
             nik_regions: Regions::kemendagri(),
             regions,
             status_aktif,
@@ -163,6 +177,21 @@ impl Paths {
             pelatihan: paths(&list(PersonField::Pelatihan), &layout.pelatihan),
         }
     }
+}
+
+impl Declared {
+    fn of(layout: &Layout) -> Self {
+        Self {
+            person: count(&layout.person),
+            employment: count(&layout.employment),
+            pendidikan: count(&layout.pendidikan),
+            pelatihan: count(&layout.pelatihan),
+        }
+    }
+}
+
+fn count<F: Field>(names: &Names<F>) -> u32 {
+    F::ALL.iter().map(|field| u32::from(names.name(*field).is_some())).sum()
 }
 
 fn paths<F: Field>(prefix: &str, names: &Names<F>) -> Vec<FieldPath> {
@@ -210,6 +239,7 @@ mod tests {
         let sentence = error.to_string();
         assert!(sentence.starts_with("record.fields.nik of the profile: is needed"), "{sentence}");
         assert_eq!(sentence.matches("; ").count(), 4, "{sentence}");
+        assert!(sentence.contains("supply rules/data/wilayah_bps_2020.csv"), "{sentence}");
     }
 
     #[test]

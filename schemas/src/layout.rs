@@ -141,6 +141,8 @@ symbols! {
         SipTanggal = "sip_tanggal",
         /// Last day of the licence.
         SipBerlakuSampai = "sip_berlaku_sampai",
+        /// The source's own id of the job, from which its key is made where there is one.
+        Id = "id",
     }
 }
 
@@ -238,6 +240,8 @@ pub struct Layout {
     pub stamp_formats: Vec<StampFormat>,
     /// Formats of every date.
     pub date_formats: Vec<DateFormat>,
+    /// What stands for the end of a registration that has none; case and blanks ignored.
+    pub str_for_life: Vec<String>,
     /// Names of the record's own fields.
     pub person: Names<PersonField>,
     /// Names of the fields of a job.

@@ -286,7 +286,6 @@ fn date_reasons_name_their_field() {
         for (value, reason) in [
             (json!("31-02-2020"), Some("date_invalid")),
             (json!("1899-12-31"), Some("date_invalid")),
-            (json!("Seumur Hidup"), Some("date_invalid")),
             (json!(44_000), Some("date_invalid")),
             (json!("\u{1b}"), Some("text_control_character")),
             (json!({}), Some("field_type")),
@@ -303,6 +302,25 @@ fn date_reasons_name_their_field() {
                 "{name} {value}"
             );
         }
+    }
+    // A registration alone is given for life, and only in the words that the profile declares.
+    for (name, text, reason) in [
+        ("TANGGAL_AKHIR_STR", "Seumur Hidup", None),
+        ("TANGGAL_AKHIR_STR", " SEUMUR  HIDUP\t", None),
+        ("TANGGAL_AKHIR_STR", "Seumur Hidup.", Some("date_invalid")),
+        ("TANGGAL_AKHIR_STR", "Lifetime", Some("date_invalid")),
+        ("TANGGAL_AKHIR_SIP", "Seumur Hidup", Some("date_invalid")),
+        ("TANGGAL_STR", "Seumur Hidup", Some("date_invalid")),
+        ("TANGGAL_AKHIR", "Seumur Hidup", Some("date_invalid")),
+    ] {
+        let payload = with(&[(&format!("/PEKERJAAN/1/{name}"), json!(text))]);
+        let expected: Vec<String> = reason.map(|reason| format!("{reason}@PEKERJAAN[].{name}")).into_iter().collect();
+        assert_eq!(reasons(&payload, rules()), expected, "{name} {text}");
+    }
+    let declared = rules_of(&profile().replace("[record.fields]", "str_for_life = [\"9999-12-31\"]\n[record.fields]"));
+    for (text, expected) in [("9999-12-31", &[][..]), ("Seumur Hidup", &["date_invalid@PEKERJAAN[].TANGGAL_AKHIR_STR"])]
+    {
+        assert_eq!(reasons(&with(&[("/PEKERJAAN/1/TANGGAL_AKHIR_STR", json!(text))]), &declared), expected);
     }
     // Told once, however many jobs have it.
     check(

@@ -106,6 +106,27 @@ fn every_text_field_has_the_same_three_reasons_and_blanks() {
 }
 
 #[test]
+fn fields_that_the_profile_does_not_know_or_misses_are_counted_and_nothing_else() {
+    let count = |payload: &[u8]| {
+        let (verdict, fields) = crate::judge_and_count(&RawRecord { payload, fetched_at: fetched_at() }, rules());
+        assert_eq!(verdict, self::verdict(payload, rules()));
+        (fields.unknown, fields.missing)
+    };
+    // The good record has one field that nobody declared, and a second job without eight of its eighteen.
+    let (unknown, missing) = count(&with(&[]));
+    assert_eq!((unknown, missing), (1, 8));
+    assert_eq!(count(&without(&["UNDECLARED"])), (0, missing));
+    assert_eq!(count(&without(&["ALAMAT"])), (1, missing + 1));
+    assert_eq!(count(&with(&[("/ALAMAT", Value::Null)])), (1, missing), "null is there");
+    let renamed = String::from_utf8(with(&[])).expect("UTF-8").replace("\"STR\":", "\"NO_STR\":");
+    assert_eq!(count(renamed.as_bytes()), (2, missing + 1));
+    assert_eq!(count(&with(&[("/PENDIDIKAN/0/X", json!({"Y": 1}))])), (2, missing));
+    assert_eq!(count(&with(&[("/PELATIHAN", json!([{}, {}]))])), (1, missing + 8));
+    assert_eq!(count(b"{}"), (0, 15));
+    assert_eq!(count(b"{\"A\":1,\"A\":1}"), (0, 0), "not readable");
+}
+
+#[test]
 fn all_reasons_come_at_once_in_catalogue_order() {
     let payload = json!({
         "PEKERJAAN": [{ "KODE_KAB": "9999", "TANGGAL_SIP": "?" }, 5],
@@ -161,6 +182,7 @@ fn every_hard_reason_of_a_record_can_be_had_and_every_soft_one() {
         ("/NIK", json!("0000000000000000")),
         ("/NIK", json!("3273013002900004")),
         ("/NIK", json!("3200010101900004")),
+        ("/NIK", json!("3273991705900004")),
         ("/STATUS_AKTIF", json!("?")),
         ("/LAST_UPDATED", json!("?")),
         ("/LAST_UPDATED", json!("2030-01-01T00:00:00Z")),

@@ -21,6 +21,11 @@ pub struct LayoutError {
 
 type Read<T> = Result<T, LayoutError>;
 
+/// Where a profile says nothing: UU 17/2023 gives registrations for life, and these words mean nothing else.
+const STR_FOR_LIFE: [&str; 1] = ["Seumur Hidup"];
+/// Longest of these texts, in bytes without blanks.
+const FOR_LIFE_BYTES_MAX: usize = 64;
+
 pub(super) fn read(text: &str) -> Read<Layout> {
     let document = DeTable::parse(text).map_err(|error| LayoutError {
         key: "profile".to_owned(),
@@ -43,6 +48,7 @@ pub(super) fn read(text: &str) -> Read<Layout> {
         "stamp",
         "stamp_formats",
         "date_formats",
+        "str_for_life",
         "fields",
         "employment",
         "pendidikan",
@@ -62,6 +68,11 @@ pub(super) fn read(text: &str) -> Read<Layout> {
     };
     let date_formats = record.symbols("date_formats", super::DateFormat::ALL, super::DateFormat::as_str)?;
 
+    let str_for_life = match record.value("str_for_life") {
+        None => STR_FOR_LIFE.map(str::to_owned).to_vec(),
+        Some(_) => record.texts("str_for_life")?,
+    };
+
     let fields = record.section("fields")?;
     let person = fields.names::<PersonField>()?;
     if stamp == Stamp::Source && person.name(PersonField::LastUpdated).is_none() {
@@ -75,6 +86,7 @@ pub(super) fn read(text: &str) -> Read<Layout> {
         stamp,
         stamp_formats,
         date_formats,
+        str_for_life,
         employment: record.list("employment", &person, PersonField::Employments)?,
         pendidikan: record.list("pendidikan", &person, PersonField::Pendidikan)?,
         pelatihan: record.list("pelatihan", &person, PersonField::Pelatihan)?,
@@ -168,6 +180,21 @@ impl<'t, 'i> Section<'t, 'i> {
             symbols.push(symbol);
         }
         Ok(symbols)
+    }
+
+    /// A list of short texts, which may be empty.
+    fn texts(&self, key: &str) -> Read<Vec<String>> {
+        let list = self.value(key).and_then(|value| value.get_ref().as_array());
+        let list = list.ok_or_else(|| self.error(key, "must be a list of texts"))?;
+        let texts = list.iter().map(|item| {
+            let text = item.get_ref().as_str().unwrap_or_default();
+            let bytes: usize = text.split_whitespace().map(str::len).sum();
+            match bytes {
+                1..=FOR_LIFE_BYTES_MAX => Ok(text.to_owned()),
+                _ => Err(self.error(key, "each must be a text of 1 to 64 bytes without its blanks")),
+            }
+        });
+        texts.collect()
     }
 
     /// The names of a set of our fields.
@@ -294,11 +321,29 @@ unit = "nomor"
         let layout = Layout::from_profile_toml(text).expect("a good profile");
         assert_eq!(layout.source(), "sdmk-modified/1");
         assert!(PersonField::ALL.iter().all(|field| layout.person.name(*field).is_some()));
-        assert!(EmploymentField::ALL.iter().all(|field| layout.employment.name(*field).is_some()));
+        // No source is known that has an id for a job.
+        let mut fields = EmploymentField::ALL.iter().filter(|field| **field != EmploymentField::Id);
+        assert!(fields.all(|field| layout.employment.name(*field).is_some()));
         assert!(PendidikanField::ALL.iter().all(|field| layout.pendidikan.name(*field).is_some()));
         assert!(PelatihanField::ALL.iter().all(|field| layout.pelatihan.name(*field).is_some()));
         assert_eq!(layout.employment.field("TANGGAL_AKHIR_STR"), Some(EmploymentField::StrBerlakuSampai));
         assert_eq!(layout.employment.field("tanggal_akhir_str"), None);
+    }
+
+    #[test]
+    fn words_for_life_are_the_profiles_own_or_the_usual_ones() {
+        let of = |line: &str| {
+            let text = GOOD.replacen("date_formats", &format!("{line}\ndate_formats"), 1);
+            Layout::from_profile_toml(&text).map(|layout| layout.str_for_life)
+        };
+        assert_eq!(of("").expect("good"), ["Seumur Hidup"]);
+        assert_eq!(of("str_for_life = []").expect("good"), [""; 0]);
+        assert_eq!(of(r#"str_for_life = ["Lifetime", "9999-12-31"]"#).expect("good"), ["Lifetime", "9999-12-31"]);
+        for line in ["str_for_life = 1", r#"str_for_life = "x""#, "str_for_life = [1]", r#"str_for_life = ["\u3000"]"#]
+        {
+            assert_eq!(of(line).expect_err(line).key, "record.str_for_life");
+        }
+        assert!(of(&format!("str_for_life = [\"{}\"]", "x".repeat(65))).is_err());
     }
 
     /// Changes the good profile in one place; what is found must name the key and its line.
