@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use rules::FieldCounts;
 use uuid::Uuid;
 
 /// What became of one raw record.
@@ -36,6 +37,10 @@ pub struct Run {
     pub dlq: i64,
     /// Dead letters by first reason code.
     pub dlq_by_code: BTreeMap<&'static str, i64>,
+    /// Fields whose name the profile does not declare.
+    pub field_unknown: i64,
+    /// Declared names that records did not have.
+    pub field_missing: i64,
 }
 
 impl Run {
@@ -49,6 +54,8 @@ impl Run {
             clean: 0,
             dlq: 0,
             dlq_by_code: BTreeMap::new(),
+            field_unknown: 0,
+            field_missing: 0,
         }
     }
 
@@ -62,6 +69,8 @@ impl Run {
             ("processor_equal", 0),
             ("processor_stale", 0),
             ("deletes_found", 0),
+            ("field_unknown", self.field_unknown),
+            ("field_missing", self.field_missing),
         ]
         .into_iter()
         .map(|(name, count)| (name.to_owned(), count))
@@ -130,6 +139,14 @@ impl Runs {
                 run.dlq += 1;
                 *run.dlq_by_code.entry(code).or_default() += 1;
             }
+        }
+    }
+
+    /// Adds to the run of the record taken last on this partition how its fields differ from the profile.
+    pub fn count_fields(&mut self, partition: i32, fields: FieldCounts) {
+        if let Some(run) = self.open.get_mut(&partition).and_then(|runs| runs.last_mut()) {
+            run.field_unknown += i64::from(fields.unknown);
+            run.field_missing += i64::from(fields.missing);
         }
     }
 
@@ -261,12 +278,17 @@ mod tests {
         runs.assign(0, 0);
         runs.take(0, 0, A, Outcome::Dead("nik_length"));
         runs.take(0, 1, A, Outcome::Dead("nik_length"));
+        runs.count_fields(0, FieldCounts { unknown: 1, missing: 2 });
         runs.take(0, 2, A, Outcome::Clean);
+        runs.count_fields(0, FieldCounts { unknown: 0, missing: 3 });
+        // Nobody has this partition.
+        runs.count_fields(1, FieldCounts { unknown: 7, missing: 7 });
         let counts = runs.open().next().expect("one run").counts();
         assert_eq!(counts["raw_in"], 3);
         assert_eq!(counts["clean"], 1);
         assert_eq!(counts["dlq"], 2);
         assert_eq!(counts["dlq.nik_length"], 2);
         assert_eq!(counts["processor_stale"], 0);
+        assert_eq!((counts["field_unknown"], counts["field_missing"]), (1, 5));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rules::{Code, RawRecord, Rules, Verdict};
+use rules::{Code, FieldCounts, RawRecord, Rules, Verdict};
 use schemas::identity::{self, IdentityKey};
 use schemas::letter::Letter;
 use schemas::worker::{Encoder, Envelope, Op};
@@ -67,13 +67,26 @@ pub struct Transform {
     key: Arc<IdentityKey>,
     encoder: Encoder,
     frame: Vec<u8>,
+    fields: FieldCounts,
 }
 
 impl Transform {
     /// `clean_schema_id`: the registry's id of `SdmkWorker`.
     #[must_use]
     pub fn new(rules: Arc<Rules>, key: Arc<IdentityKey>, clean_schema_id: u32) -> Self {
-        Self { rules, key, encoder: Encoder::new(clean_schema_id), frame: Vec::with_capacity(4096) }
+        Self {
+            rules,
+            key,
+            encoder: Encoder::new(clean_schema_id),
+            frame: Vec::with_capacity(4096),
+            fields: FieldCounts::default(),
+        }
+    }
+
+    /// How the fields of the record that was judged last differ from the profile.
+    #[must_use]
+    pub fn fields(&self) -> FieldCounts {
+        self.fields
     }
 
     /// Judges one record. `now` is the time that a dead letter carries; the verdict itself depends on
@@ -81,10 +94,12 @@ impl Transform {
     ///
     /// Errors: none. Every record has a verdict.
     pub fn apply(&mut self, raw: RawMessage<'_>, now: Timestamp) -> Transformed<'_> {
+        self.fields = FieldCounts::default();
         let Some(fetched_at) = raw.provenance.ours() else {
             return dead(raw, &[(Code::HeaderMissing, "")], now);
         };
-        let verdict = rules::judge(&RawRecord { payload: raw.payload, fetched_at }, &self.rules);
+        let (verdict, fields) = rules::judge_and_count(&RawRecord { payload: raw.payload, fetched_at }, &self.rules);
+        self.fields = fields;
         match verdict {
             Verdict::Clean { last_updated, body } => {
                 let person_id = self.key.person_id(&body.nik);

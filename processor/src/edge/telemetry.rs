@@ -1,6 +1,7 @@
 //! What one worker tells the world about its work: metrics, readiness, a log line where somebody may have to act.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use platform::http::Health;
@@ -29,6 +30,9 @@ impl Telemetry {
         for run in runs.open() {
             *outcomes.entry("clean").or_default() += run.clean;
             *outcomes.entry("dlq").or_default() += run.dlq;
+            for (kind, count) in [("unknown", run.field_unknown), ("missing", run.field_missing)] {
+                fields().with_label_values(&[kind]).inc_by(u64::try_from(count).unwrap_or(0));
+            }
             for (code, count) in &run.dlq_by_code {
                 let counter = metrics::dead_letters().with_label_values(&[STAGE, code]);
                 counter.inc_by(u64::try_from(*count).unwrap_or(0));
@@ -83,6 +87,18 @@ impl Telemetry {
         );
         self.health.not_ok(&name, format!("the position in {list} is lost: see `sisdmk offsets reset`"));
     }
+}
+
+/// `sisdmk_source_fields_total{kind}`: fields of the source that do not stand as the profile says.
+fn fields() -> &'static metrics::core::GenericCounterVec<metrics::core::AtomicU64> {
+    static METRIC: LazyLock<metrics::core::GenericCounterVec<metrics::core::AtomicU64>> = LazyLock::new(|| {
+        metrics::counter(
+            "sisdmk_source_fields_total",
+            "Fields in records that the profile does not declare (unknown), or declares and they lack (missing).",
+            &["kind"],
+        )
+    });
+    &METRIC
 }
 
 /// Name of a worker's check in `/readyz`.

@@ -394,6 +394,7 @@ fn take(
         })?,
     }
     runs.take(message.partition, message.offset, provenance.batch_id, outcome);
+    runs.count_fields(message.partition, transform.fields());
     Ok(())
 }
 
