@@ -32,7 +32,7 @@ pub(crate) fn glued(token: &str) -> Option<(&str, &str)> {
     let (title, rest) = token.split_at_checked(token.find('.')? + 1)?;
     let first = rest.split('.').next().unwrap_or_default();
     let goes_on = first.chars().nth(1).is_some() || rest.contains('.') && is_front_title(first_with_dot(rest));
-    let is_name = first.chars().next().is_some_and(char::is_alphabetic);
+    let is_name = first.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || !c.is_ascii());
     (is_name && goes_on && is_front_title(title) && !is_front_title(token)).then_some((title, rest))
 }
 
