@@ -36,18 +36,19 @@ pub(crate) enum Flaw {
     FieldType,
     TextControlCharacter,
     TextTooLong,
+    ListTooLong,
 }
 
 use Flaw::{
     DateAmbiguous, DateInvalid, FieldType, JsonDepth, JsonDuplicateKey, JsonInvalid, JsonNotObject, JsonNul,
     JsonNumberRange, JsonSurrogate, LastUpdatedFuture, LastUpdatedInvalid, LastUpdatedMissing, LastUpdatedTooOld,
-    NamaMissing, NikBirthDate, NikBirthDay, NikBirthMonth, NikLength, NikMissing, NikNumberInexact, NikProvince,
-    NikSerial, NikSpreadsheet, RegionNameDiffers, RegionProvinceDiffers, RegionUnknown, StatusAktifMissing,
-    StatusAktifUnknown, TextControlCharacter, TextTooLong,
+    ListTooLong, NamaMissing, NikBirthDate, NikBirthDay, NikBirthMonth, NikLength, NikMissing, NikNumberInexact,
+    NikProvince, NikSerial, NikSpreadsheet, RegionNameDiffers, RegionProvinceDiffers, RegionUnknown,
+    StatusAktifMissing, StatusAktifUnknown, TextControlCharacter, TextTooLong,
 };
 
 /// Every flaw, in the order of the catalogue.
-pub(crate) const ALL: [Flaw; 31] = [
+pub(crate) const ALL: [Flaw; 32] = [
     JsonInvalid,
     JsonNotObject,
     JsonDuplicateKey,
@@ -79,6 +80,7 @@ pub(crate) const ALL: [Flaw; 31] = [
     FieldType,
     TextControlCharacter,
     TextTooLong,
+    ListTooLong,
 ];
 
 /// Flaws that come together in one record. None of them hides the other.
@@ -128,6 +130,7 @@ impl Flaw {
             FieldType => "field_type",
             TextControlCharacter => "text_control_character",
             TextTooLong => "text_too_long",
+            ListTooLong => "list_too_long",
         }
     }
 

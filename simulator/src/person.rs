@@ -13,6 +13,7 @@ use crate::wilayah::{CodeSystem, Kind, Wilayah};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Soft {
     NikRegionUnknown,
+    NikKecamatanUnknown,
     NikBirthDateDiffers,
     NikSexDiffers,
     JenisKelaminUnknown,
@@ -21,8 +22,9 @@ pub(crate) enum Soft {
 }
 
 impl Soft {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::NikRegionUnknown,
+        Self::NikKecamatanUnknown,
         Self::NikBirthDateDiffers,
         Self::NikSexDiffers,
         Self::JenisKelaminUnknown,
@@ -34,6 +36,7 @@ impl Soft {
     pub(crate) fn code(self) -> &'static str {
         match self {
             Self::NikRegionUnknown => "nik_region_unknown",
+            Self::NikKecamatanUnknown => "nik_kecamatan_unknown",
             Self::NikBirthDateDiffers => "nik_birth_date_differs",
             Self::NikSexDiffers => "nik_sex_differs",
             Self::JenisKelaminUnknown => "jenis_kelamin_unknown",

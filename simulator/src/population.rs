@@ -184,6 +184,10 @@ impl Population {
             nik[2..4].copy_from_slice(dice.pick(&["00", "70", "99"]).as_bytes());
         }
         nik[4..6].copy_from_slice(district.as_bytes());
+        if soft == Some(Soft::NikKecamatanUnknown) {
+            // No kecamatan has number 00, whichever were retired.
+            nik[4..6].copy_from_slice(b"00");
+        }
         put_digits(&mut nik[6..8], u64::from(day));
         put_digits(&mut nik[8..10], u64::from(month));
         put_digits(&mut nik[10..12], u64::from(year.unsigned_abs() % 100));

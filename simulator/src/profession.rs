@@ -50,6 +50,8 @@ const PROFESSIONS: [Profession; 12] = [
             titles("H/ Ns.", ", ", "S.Kep, M.Kep"),
             titles("", " ", "AMK"),
             titles("Ns", ",", "S.Kep"),
+            titles("", ", ", "S. Kep"),
+            titles("", " ", "A. Md. Kep"),
         ],
     },
     Profession {
@@ -97,6 +99,9 @@ const PROFESSIONS: [Profession; 12] = [
         licensed: true,
         titles: &[
             titles("dr.", ", ", "Sp.A"),
+            titles("dr.", ", ", "Sp.THT-KL"),
+            titles("dr.", ", ", "Sp.JP(K)-FIHA"),
+            titles("dr.", " ", "Sp. PD"),
             titles("dr.", " ", "Sp.PD"),
             titles("dr.", ", ", "Sp.OG(K)"),
             titles("Prof. Dr. dr.", ", ", "Sp.JP, MPH"),

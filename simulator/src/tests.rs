@@ -274,7 +274,7 @@ fn the_truth_of_a_person_is_complete_and_in_order() {
         assert!(jobs.iter().all(|job| keys(job) == expected(&job_columns)));
         warnings.extend(person["warnings"].as_array().expect("a list").iter().map(Value::to_string));
     }
-    assert_eq!(warnings.len(), 6, "{warnings:?}");
+    assert_eq!(warnings.len(), 7, "{warnings:?}");
     assert!(doubled > 10);
 }
 

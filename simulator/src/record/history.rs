@@ -105,7 +105,14 @@ impl Sheet<'_> {
         } else if on_job && self.flaws.has(Flaw::DateAmbiguous) {
             self.exact("TANGGAL_AKHIR_STR", "05/06/2024");
         } else {
-            self.date("TANGGAL_AKHIR_STR", job.str.and_then(|it| it.until));
+            match job.str {
+                // Words for what an empty end says too.
+                Some(Licence { until: None, .. }) if self.now_and_then(300_000) => {
+                    let words = self.form.pick(&["Seumur Hidup", "SEUMUR HIDUP", " seumur  hidup"]);
+                    self.exact("TANGGAL_AKHIR_STR", words);
+                }
+                str => self.date("TANGGAL_AKHIR_STR", str.and_then(|it| it.until)),
+            }
         }
         if self.person.lean {
             return;
@@ -160,6 +167,11 @@ impl Sheet<'_> {
     }
 
     pub(super) fn trainings(&mut self) {
+        if self.flaws.has(Flaw::ListTooLong) {
+            // One more than anybody takes.
+            let many = vec!["{}"; 1_001].join(",");
+            return self.pen.raw("PELATIHAN", &format!("[{many}]"));
+        }
         if self.person.lean && self.person.trainings.len() == 0 {
             return;
         }
