@@ -7,6 +7,8 @@ SEED ?= 4
 ONCE ?=
 KILL ?=
 CONNECT ?=
+# How long damaged records are judged by rules and oracle alike; another seed each time unless SISDMK_MUTATION_SEED is set.
+MUTATION_SECONDS ?= 20
 
 .PHONY: help install demo test lint unit e2e build clean
 
@@ -16,7 +18,7 @@ help:
 	@echo "make demo ONCE=1 KILL=1   the same, with kill -9 of each stage on the way"
 	@echo "make demo CONNECT=1       with Kafka Connect, which copies sisdmk.clean into a second database"
 	@echo "make test                 formatting, lints, unit tests, end-to-end tests on real servers"
-	@echo "options: WORKERS=20000 SEED=4"
+	@echo "options: WORKERS=20000 SEED=4 MUTATION_SECONDS=20"
 
 install:
 	@scripts/install.sh
@@ -35,7 +37,7 @@ lint: install
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 
 unit: install
-	cargo test --locked --workspace
+	SISDMK_MUTATION_SECONDS=$(MUTATION_SECONDS) cargo test --locked --workspace
 
 e2e: install
 	cargo build --locked -p stack --bins

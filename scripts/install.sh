@@ -49,6 +49,9 @@ has_header() {
     return 1
 }
 
+# 3.11 is the first that reads TOML by itself.
+has_python() { has python3 && python3 -c 'import tomllib' 2>/dev/null; }
+
 packages=
 need() { packages="$packages $1"; }
 
@@ -57,6 +60,7 @@ has pkg-config || need pkg-config                      # finds OpenSSL
 has_header openssl/ssl.h || need libssl-dev            # TLS of the HTTP, Kafka and Postgres clients
 has_header zlib.h || need zlib1g-dev                   # librdkafka reads gzip
 has_postgres || need postgresql                        # a cluster of our own is made from it
+has_python || need python3                             # the oracle of the rules' tests
 has mvn || need maven                                  # fetches Kafka and the registry, once
 python3 -c 'import ensurepip, venv' 2>/dev/null || need python3-venv # the example consumer and its test
 if ! java_is_new_enough; then
@@ -116,6 +120,7 @@ if [ -n "$packages" ]; then
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $chosen ||
         fail "apt-get could not install the missing packages. Mend what it says above, then type:" \
             "    ${sudo:+sudo }apt-get install -y --no-install-recommends$chosen"
+    has_python || fail "The python3 on PATH is older than 3.11, which the tests need. Install a newer one and put it in front."
     java_is_new_enough ||
         fail "The java on PATH is still older than 17. Choose a newer one with:" \
             "    ${sudo:+sudo }update-alternatives --config java"

@@ -39,7 +39,8 @@ def _object(fields: dict[str, str]) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items()) + " }" if value else "{}"
+        members = ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items())
+        return f"{{ {members} }}" if members else "{}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_value, value)) + "]"
     return _text(value)
