@@ -279,6 +279,36 @@ mod tests {
     }
 
     #[test]
+    fn no_header_of_a_letter_holds_a_value_of_its_record() {
+        let canary = "KENARI7Q";
+        let good: serde_json::Value = serde_json::from_str(&record(NIK, "{}")).expect("JSON");
+        let mut fields: Vec<String> = good.as_object().expect("an object").keys().cloned().collect();
+        fields.extend(["KODE_PROV", "NAMA_PROV", "ALAMAT", "TEMPAT_LAHIR", "PENDIDIKAN"].map(str::to_owned));
+        for field in fields {
+            for value in [canary.into(), format!("{canary}\u{7}").into(), serde_json::json!({ canary: canary })] {
+                let mut record = good.clone();
+                record[&field] = value;
+                let (mut transform, payload) = (transform(), record.to_string());
+                let provenance = provenance();
+                let raw = RawMessage {
+                    partition: 1,
+                    offset: 9,
+                    key: None,
+                    payload: payload.as_bytes(),
+                    provenance: &provenance,
+                };
+                let Transformed::Dead { headers, code } = transform.apply(raw, Timestamp(5)) else {
+                    panic!("its key is missing: never clean");
+                };
+                for (name, value) in headers {
+                    let shown = format!("{name}{value}{code}");
+                    assert!(!shown.contains(canary) && !shown.contains(NIK), "{field}: {name} shows a value");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_record_that_is_not_ours_is_a_letter_of_its_own_reason() {
         let foreign = Provenance { fetched_at: None, ..provenance() };
         assert_eq!(codes(Some(&person()), &record(NIK, ""), &foreign).as_deref(), Some("header_missing"));
