@@ -7,7 +7,9 @@ use crate::cases::Book;
 use crate::oracle::Oracle;
 use crate::verdict::told;
 
-const SYSTEMS: [(&str, fn(&Wilayah) -> &'static str); 3] =
+type CodeOf = fn(&Wilayah) -> &'static str;
+
+const SYSTEMS: [(&str, CodeOf); 3] =
     [("default", |row| row.kode), ("kemendagri-2022", |row| row.kode), ("bps-2023", |row| row.bps)];
 
 fn record(fields: &Value) -> Vec<u8> {
