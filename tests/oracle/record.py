@@ -75,7 +75,7 @@ class Judge:
         self.reasons |= {(fault, path) for fault in faults}
         return Text(refused=True) if faults else Text(value, words.clean(value))
 
-    def date(self, fields: Fields, section: str, field: str) -> date | None:
+    def day(self, fields: Fields, section: str, field: str) -> date | None:
         """One field as a date."""
         text = self.text(fields, section, field).clean
         if text is None:
@@ -101,7 +101,7 @@ class Judge:
         received = None if clue.clean is None else words.trim(clue.received or "")
         return code, received, clue.clean is None
 
-    def list(self, fields: Fields, field: str) -> list[Fields]:
+    def objects(self, fields: Fields, field: str) -> list[Fields]:
         """The objects of a list."""
         path = self.profile.path("fields", field)
         value = self.profile.value(fields, "fields", field)
@@ -184,7 +184,7 @@ class Judge:
     def job(self, fields: Fields) -> Fields:
         """One job with its key before numbering."""
         out: Fields = {field: self.text(fields, "employment", field).clean for field in JOB_TEXTS}
-        out |= {field: _iso(self.date(fields, "employment", field)) for field in JOB_DATES}
+        out |= {field: _iso(self.day(fields, "employment", field)) for field in JOB_DATES}
         job_id = self.text(fields, "employment", "id").clean
         out["kode_wilayah"], out["kode_wilayah_asal"], _ = self.place(fields, "employment")
         out["employment_key"] = _base_key(job_id, out["kode_unit"], out["unit"])
@@ -204,17 +204,17 @@ class Judge:
         out["jenis_kelamin"] = SEX.get(words.word(sex)) if sex is not None else None
         out["tempat_lahir"] = self.text(fields, "fields", "tempat_lahir").clean
         out["alamat"] = self.text(fields, "fields", "alamat").clean
-        born = self.date(fields, "fields", "tanggal_lahir")
+        born = self.day(fields, "fields", "tanggal_lahir")
         if born and born > times.day_of(self.profile.fetched_at, self.profile.zone):
             self.reasons.add(("date_invalid", self.profile.path("fields", "tanggal_lahir")))
         out["tanggal_lahir"] = _iso(born)
         out["kode_wilayah"], out["kode_wilayah_asal"], nowhere = self.place(fields, "fields")
         self.status(fields, out)
         moment = self.last_updated(fields)
-        jobs = [self.job(item) for item in self.list(fields, "employments")]
+        jobs = [self.job(item) for item in self.objects(fields, "employments")]
         out["employments"] = [_without_nulls(job) for job in _numbered(jobs)]
-        schools = [self.plain(item, "pendidikan", SCHOOL) for item in self.list(fields, "pendidikan")]
-        trainings = [self.plain(item, "pelatihan", TRAINING) for item in self.list(fields, "pelatihan")]
+        schools = [self.plain(item, "pendidikan", SCHOOL) for item in self.objects(fields, "pendidikan")]
+        trainings = [self.plain(item, "pelatihan", TRAINING) for item in self.objects(fields, "pelatihan")]
         out["pendidikan"] = [_without_nulls(item) for item in schools]
         out["pelatihan"] = [_without_nulls(item) for item in trainings]
         if self.reasons:
