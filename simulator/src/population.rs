@@ -20,6 +20,8 @@ use crate::wilayah::{CodeSystem, Wilayah};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 #[value(rename_all = "lower")]
 pub(crate) enum RecordKind {
+    /// No job: the person alone, about 350 bytes. A change of the jobs then changes the stamp only.
+    Person,
     /// One job, about 600 bytes of JSON.
     Standard,
     /// Two jobs, education and training, about 1.2 kB.
@@ -357,6 +359,7 @@ impl Population {
         let turn = self.turn(index, revision, JOBS);
         let changed = turn % 2;
         let usual = match self.make.record {
+            RecordKind::Person => 0,
             RecordKind::Standard => 1,
             RecordKind::Rich => 2,
             RecordKind::Mixed => match dice.below(100) {
@@ -439,7 +442,7 @@ impl Population {
     fn schools(&self, index: u32, born: Day, profession: &Profession) -> Vec3<School> {
         let mut dice = self.dice(Purpose::School, index, 0);
         let count = match self.make.record {
-            RecordKind::Standard => 0,
+            RecordKind::Person | RecordKind::Standard => 0,
             RecordKind::Rich => 1,
             RecordKind::Mixed => dice.below(3),
         };
@@ -461,7 +464,7 @@ impl Population {
     fn trainings(&self, index: u32, born: Day) -> Vec3<Training> {
         let mut dice = self.dice(Purpose::Training, index, 0);
         let count = match self.make.record {
-            RecordKind::Standard => 0,
+            RecordKind::Person | RecordKind::Standard => 0,
             RecordKind::Rich => 1,
             RecordKind::Mixed => dice.below(10).saturating_sub(6).min(2),
         };

@@ -132,7 +132,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
 
 #[test]
 fn every_good_page_is_json_in_every_shape_and_code_system() {
-    for record in [RecordKind::Standard, RecordKind::Rich, RecordKind::Mixed] {
+    for record in [RecordKind::Person, RecordKind::Standard, RecordKind::Rich, RecordKind::Mixed] {
         for code_system in [CodeSystem::Kemendagri2025, CodeSystem::Kemendagri2022, CodeSystem::Bps2023] {
             let simulator = start(Make { record, code_system, bad_per_million: 0, ..make(1_200) });
             let truth = truth(&simulator);
@@ -155,8 +155,10 @@ fn every_good_page_is_json_in_every_shape_and_code_system() {
 }
 
 #[test]
-fn a_standard_record_has_about_600_bytes_and_a_rich_one_about_1200() {
-    for (record, range) in [(RecordKind::Standard, 570..650), (RecordKind::Rich, 1_100..1_300)] {
+fn a_person_has_about_350_bytes_a_standard_record_600_and_a_rich_one_1200() {
+    for (record, range) in
+        [(RecordKind::Person, 300..400), (RecordKind::Standard, 570..650), (RecordKind::Rich, 1_100..1_300)]
+    {
         let simulator = start(Make { record, bad_per_million: 0, ..make(5_000) });
         let bytes: usize = pull(&simulator, "").iter().map(Vec::len).sum();
         assert!(range.contains(&(bytes / 5_000)), "{record:?}: {} bytes", bytes / 5_000);

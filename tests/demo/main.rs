@@ -5,31 +5,27 @@ mod options;
 mod show;
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser as _;
 use harness::tables::Tables;
-use harness::{Binaries, SimulatorOptions, Stage, System, SystemOptions, compare, wait};
+use harness::{Binaries, SimulatorOptions, Stage, System, SystemOptions, compare, interrupt, wait};
 
 use crate::options::Options;
 use crate::show::{Show, count};
 
-/// Set by SIGINT and SIGTERM; every wait looks at it.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
 fn main() -> ExitCode {
     let options = Options::parse();
     let mut show = Show::new();
-    if let Err(error) = catch_signals() {
+    if let Err(error) = interrupt::catch() {
         show.fault(&error);
         return ExitCode::from(1);
     }
     match run(&options, &mut show) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
-        Err(_) if INTERRUPTED.load(Ordering::Relaxed) => {
+        Err(_) if interrupt::is_set() => {
             show.line("Stopped.");
             ExitCode::from(130)
         }
@@ -134,7 +130,7 @@ fn finish(options: &Options, show: &mut Show, system: &mut System, tables: &mut 
 
 fn first_batch(tables: &mut Tables) -> Result<String> {
     wait::until("the first batch to start", Duration::from_secs(60), || {
-        interrupted()?;
+        interrupt::check()?;
         Ok(tables.batch_ids()?.into_iter().next())
     })
 }
@@ -143,7 +139,7 @@ fn first_batch(tables: &mut Tables) -> Result<String> {
 fn follow(show: &mut Show, tables: &mut Tables, batch: &str, limit: Duration) -> Result<serde_json::Value> {
     let started = now();
     let row = wait::until(&format!("batch {batch} to be closed"), limit, || {
-        interrupted()?;
+        interrupt::check()?;
         let row = tables.batch(batch)?.filter(|row| !row["finished_at"].is_null());
         if row.is_none() {
             let rows = tables.number("SELECT count(*) FROM sdmk.person")?;
@@ -157,7 +153,7 @@ fn follow(show: &mut Show, tables: &mut Tables, batch: &str, limit: Duration) ->
 
 /// Tells of every further batch until Ctrl-C.
 fn keep_going(show: &mut Show, tables: &mut Tables, mut told: Vec<String>) -> Result<()> {
-    while !INTERRUPTED.load(Ordering::Relaxed) {
+    while !interrupt::is_set() {
         for batch in tables.batch_ids()? {
             if told.contains(&batch) {
                 continue;
@@ -173,25 +169,7 @@ fn keep_going(show: &mut Show, tables: &mut Tables, mut told: Vec<String>) -> Re
     Ok(())
 }
 
-fn interrupted() -> Result<()> {
-    anyhow::ensure!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted");
-    Ok(())
-}
-
 #[expect(clippy::disallowed_methods, reason = "the demonstration tells how long things took")]
 fn now() -> Instant {
     Instant::now()
-}
-
-/// SIGINT and SIGTERM set a flag, so that everything started here is stopped in order.
-fn catch_signals() -> Result<()> {
-    extern "C" fn set(_: libc::c_int) {
-        INTERRUPTED.store(true, Ordering::Relaxed);
-    }
-    for signal in [libc::SIGINT, libc::SIGTERM] {
-        #[expect(unsafe_code, reason = "signal(2) with a handler that stores one atomic flag")]
-        let before = unsafe { libc::signal(signal, set as *const () as libc::sighandler_t) };
-        anyhow::ensure!(before != libc::SIG_ERR, "cannot catch signals");
-    }
-    Ok(())
 }

@@ -102,6 +102,13 @@ pub fn compare(system: &System) -> Result<Comparison> {
     Ok(comparison)
 }
 
+/// Compares every field of every row and nothing else, without holding more than a page of them.
+pub fn rows(system: &System) -> Result<Comparison> {
+    let mut comparison = Comparison::default();
+    persons(&mut comparison, system.simulator()?, &mut Tables::open(system)?)?;
+    Ok(comparison)
+}
+
 /// Every row of the tables against every person of the truth, both in NIK order.
 fn persons(comparison: &mut Comparison, simulator: &Simulator, tables: &mut Tables) -> Result<()> {
     let columns: BTreeSet<String> = tables

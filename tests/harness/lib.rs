@@ -5,6 +5,7 @@
 pub mod breaking;
 pub mod compare;
 pub mod connect;
+pub mod interrupt;
 pub mod process;
 pub mod simulator;
 pub mod system;

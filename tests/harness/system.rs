@@ -102,13 +102,26 @@ pub struct SystemOptions {
     pub throwaway: bool,
     /// Also start Kafka Connect, without any connector.
     pub connect: bool,
+    /// Whether Postgres waits for the disk at each commit, whatever `throwaway` says.
+    pub postgres_fsync: Option<bool>,
+    /// `shared_buffers` of Postgres in MiB; none: the stack's own.
+    pub postgres_shared_buffers_mb: Option<u32>,
 }
 
 impl SystemOptions {
     /// The local stack's form: 4 partitions, nothing special.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, binaries: Binaries) -> Self {
-        Self { dir: dir.into(), binaries, partitions: 4, settings: BTreeMap::new(), throwaway: false, connect: false }
+        Self {
+            dir: dir.into(),
+            binaries,
+            partitions: 4,
+            settings: BTreeMap::new(),
+            throwaway: false,
+            connect: false,
+            postgres_fsync: None,
+            postgres_shared_buffers_mb: None,
+        }
     }
 }
 
@@ -128,7 +141,10 @@ impl System {
         fs::create_dir_all(options.dir.join("secrets"))?;
         fs::create_dir_all(options.dir.join("quarantine"))?;
         let mut servers = Options::new(options.dir.join("stack"));
-        servers.postgres_fsync = !options.throwaway;
+        servers.postgres_fsync = options.postgres_fsync.unwrap_or(!options.throwaway);
+        if let Some(size) = options.postgres_shared_buffers_mb {
+            servers.postgres_shared_buffers_mb = size;
+        }
         servers.discard = options.throwaway;
         servers.connect = options.connect;
         let stack = Stack::up(servers)?;
@@ -329,6 +345,12 @@ impl System {
         self.running.get_mut(&stage).with_context(|| format!("{} was not started", stage.name()))
     }
 
+    /// Stops a stage cleanly.
+    pub fn stop(&mut self, stage: Stage) -> Result<()> {
+        let mut process = self.running.remove(&stage).with_context(|| format!("{} was not started", stage.name()))?;
+        ended_well(stage, &mut process)
+    }
+
     /// `kill -9`, then starts it again.
     pub fn kill_and_restart(&mut self, stage: Stage) -> Result<()> {
         self.process(stage)?.kill()?;
@@ -337,6 +359,27 @@ impl System {
 
     /// Asks the producer for a batch now; its id.
     pub fn poll(&self) -> Result<String> {
+        self.poll_with("{}")
+    }
+
+    /// Asks the producer for a batch of everything since an RFC 3339 time, whatever was fetched before; its id.
+    pub fn poll_since(&self, since: &str) -> Result<String> {
+        self.poll_with(&format!("{{\"since\":\"{since}\"}}"))
+    }
+
+    /// What the producer says of itself and of its newest batch.
+    pub fn producer_status(&self) -> Result<serde_json::Value> {
+        let address = self.address("producer").context("no address")?;
+        let token = fs::read_to_string(self.secret_path("admin.token"))?;
+        let answer = reqwest::blocking::Client::new()
+            .get(format!("http://{address}/admin/status"))
+            .bearer_auth(token)
+            .send()?
+            .error_for_status()?;
+        Ok(serde_json::from_str(&answer.text()?)?)
+    }
+
+    fn poll_with(&self, body: &str) -> Result<String> {
         let address = self.address("producer").context("no address")?;
         let token = fs::read_to_string(self.secret_path("admin.token"))?;
         let client = reqwest::blocking::Client::new();
@@ -345,7 +388,7 @@ impl System {
                 .post(format!("http://{address}/admin/poll"))
                 .bearer_auth(&token)
                 .header("content-type", "application/json")
-                .body("{}")
+                .body(body.to_owned())
                 .send();
             // It may be between two processes, or in the middle of a batch.
             let Ok(answer) = answer else { return Ok(None) };
@@ -367,14 +410,19 @@ impl System {
     /// Stops the stages in the order the data flows, then the simulator; the servers stop with `self`.
     pub fn stop_stages(&mut self) -> Result<()> {
         for (stage, mut process) in std::mem::take(&mut self.running) {
-            let status = process.stop()?;
-            if !status.success() {
-                bail!("{} ended with {status}: {}", stage.name(), process.log_tail());
-            }
+            ended_well(stage, &mut process)?;
         }
         self.simulator = None;
         Ok(())
     }
+}
+
+fn ended_well(stage: Stage, process: &mut Process) -> Result<()> {
+    let status = process.stop()?;
+    if !status.success() {
+        bail!("{} ended with {status}: {}", stage.name(), process.log_tail());
+    }
+    Ok(())
 }
 
 /// An address that was free a moment ago.

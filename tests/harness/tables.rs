@@ -16,6 +16,9 @@ pub const SINK_LOGIN: &str = "demo_sink";
 /// Its password.
 pub const SINK_PASSWORD: &str = "password-of-the-demonstration";
 
+/// What is sent to a COPY at a time.
+const COPY_PIECE_BYTES: usize = 256 * 1024;
+
 /// A connection as the database's administrator, for tests that look or tamper.
 pub struct Tables {
     runtime: tokio::runtime::Runtime,
@@ -45,6 +48,22 @@ impl Tables {
     pub fn execute(&mut self, sql: &str) -> Result<u64> {
         let run = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection);
         Ok(self.runtime.block_on(run)?.rows_affected())
+    }
+
+    /// Feeds a file to a `COPY .. FROM STDIN`; the number of rows.
+    pub fn copy_in(&mut self, statement: &str, file: &std::path::Path) -> Result<u64> {
+        use std::io::Read as _;
+        let mut file = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let mut piece = vec![0; COPY_PIECE_BYTES];
+        self.runtime.block_on(async {
+            let mut copy = self.connection.copy_in_raw(statement).await?;
+            loop {
+                let length = file.read(&mut piece)?;
+                let Some(piece) = piece.get(..length).filter(|piece| !piece.is_empty()) else { break };
+                copy.send(piece).await?;
+            }
+            Ok(copy.finish().await?)
+        })
     }
 
     /// The first column of every row, which must be text or null.

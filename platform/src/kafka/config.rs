@@ -19,6 +19,11 @@ const PRODUCER_QUEUE_KIB_MAX: usize = 32 * 1024;
 const PRODUCER_QUEUE_RECORDS_MAX: usize = 200_000;
 /// Memory for fetched records that were not handed out yet, per consumer.
 const CONSUMER_QUEUE_KIB_MAX: usize = 16 * 1024;
+/// Answer to one fetch, over all of its partitions. The queue above is looked at before a fetch and not while its answer
+/// arrives, so it may be exceeded by one answer, which is larger once it is decompressed.
+const FETCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// One partition's part of such an answer.
+const PARTITION_FETCH_BYTES_MAX: usize = 1024 * 1024;
 /// How long a consumer may work on one poll before the group takes its partitions away.
 const POLL_INTERVAL_MAX: Duration = Duration::from_secs(120);
 /// How long a consumer may be silent before the group takes its partitions away.
@@ -219,6 +224,8 @@ impl KafkaConfig {
             .set("fetch.queue.backoff.ms", "5")
             .set("queued.min.messages", "50000")
             .set("queued.max.messages.kbytes", CONSUMER_QUEUE_KIB_MAX.to_string())
+            .set("fetch.max.bytes", FETCH_BYTES_MAX.to_string())
+            .set("max.partition.fetch.bytes", PARTITION_FETCH_BYTES_MAX.to_string())
             .set("session.timeout.ms", millis(SESSION_TIMEOUT))
             .set("heartbeat.interval.ms", "3000");
         self.give(&mut config);
@@ -286,6 +293,8 @@ mod tests {
                 ("linger.ms", "5"),
                 ("partitioner", "murmur2_random"),
                 ("transaction.timeout.ms", "10000"),
+                ("queue.buffering.max.kbytes", "32768"),
+                ("queue.buffering.max.messages", "200000"),
                 ("delivery.timeout.ms", "8000"),
                 ("client.id", "test"),
             ],
@@ -298,6 +307,9 @@ mod tests {
                 ("enable.auto.offset.store", "false"),
                 ("auto.offset.reset", "error"),
                 ("isolation.level", "read_committed"),
+                ("queued.max.messages.kbytes", "16384"),
+                ("fetch.max.bytes", "8388608"),
+                ("max.partition.fetch.bytes", "1048576"),
                 ("check.crcs", "true"),
                 ("group.protocol", "classic"),
             ],

@@ -1,0 +1,7 @@
+//! `sisdmk-bench`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bench::main()
+}
