@@ -85,10 +85,15 @@ pub(crate) fn busy_ticks_now() -> Option<u64> {
 
 /// The processes that `pid` has started and that are still there.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
-    let numbers = |text: String| text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
-    match fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) {
-        Ok(text) => numbers(text),
-        // A kernel without that list: everybody is asked for the parent.
+    // Each thread has a list of its own.
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists: Result<Vec<String>, _> =
+        threads.map(|thread| fs::read_to_string(thread.path().join("children"))).collect();
+    match lists {
+        Ok(lists) => {
+            lists.iter().flat_map(|list| list.split_ascii_whitespace()).filter_map(|word| word.parse().ok()).collect()
+        }
+        // A kernel without these lists, or a thread that ended meanwhile: everybody is asked for the parent.
         Err(_) => fs::read_dir("/proc")
             .into_iter()
             .flatten()
@@ -145,9 +150,15 @@ mod tests {
         assert!(Stat::of(me).is_some() && Memory::of(me).is_some_and(|memory| memory.peak >= memory.resident));
         assert!(busy_ticks_now().is_some_and(|ticks| ticks > 0) && ticks_per_second() >= 1.0);
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep(1)");
-        let found = (children(me).contains(&child.id()), title(child.id()));
+        let deadline = platform::clock::Deadline::after(std::time::Duration::from_secs(20));
+        let expected = (true, Some("sleep 60".to_owned()));
+        let mut found = (false, None);
+        // It has no arguments before it has become the other program.
+        while found != expected && !deadline.passed() {
+            found = (children(me).contains(&child.id()), title(child.id()));
+        }
         child.kill().expect("killed");
         child.wait().expect("reaped");
-        assert_eq!(found, (true, Some("sleep 60".to_owned())));
+        assert_eq!(found, expected);
     }
 }
