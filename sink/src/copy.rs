@@ -97,6 +97,11 @@ impl CopyBuffer {
         self.fixed(value.into_bytes());
     }
 
+    /// `tid`.
+    pub(crate) fn place(&mut self, value: [u8; 6]) {
+        self.fixed(value);
+    }
+
     /// `text`, and `char(n)`, which travels alike.
     pub(crate) fn text(&mut self, value: &str) {
         self.sized(value.as_bytes());

@@ -1,6 +1,7 @@
 //! Records as rows of the stage tables: the one place that knows their columns.
 //!
-//! The order here is the order of `sql/stage.sql`; a test counts the columns at a real server.
+//! The order here is the order of `sql/stage.sql` and `sql/copy_persons.sql`; a test reads every
+//! column back from a real server.
 
 use schemas::Masked;
 use schemas::Timestamp;
@@ -10,29 +11,47 @@ use uuid::Uuid;
 
 use crate::copy::CopyBuffer;
 
-/// Fills `stage_person`.
-pub(crate) const COPY_PERSONS: &str = "COPY stage_person FROM STDIN (FORMAT binary)";
+/// Fills `stage_version`.
+pub(crate) const COPY_VERSIONS: &str = "COPY stage_version FROM STDIN (FORMAT binary)";
+/// Fills `sdmk.person` itself.
+pub(crate) const COPY_PERSONS: &str = include_str!("sql/copy_persons.sql");
+/// Fills `stage_change`.
+pub(crate) const COPY_CHANGES: &str = "COPY stage_change FROM STDIN (FORMAT binary)";
 /// Fills `stage_employment`.
 pub(crate) const COPY_EMPLOYMENTS: &str = "COPY stage_employment FROM STDIN (FORMAT binary)";
 /// Fills `stage_deletion`.
 pub(crate) const COPY_DELETIONS: &str = "COPY stage_deletion FROM STDIN (FORMAT binary)";
 
-const PERSON_FIELDS: i16 = 29;
+const VERSION_FIELDS: i16 = 7;
+const PERSON_FIELDS: i16 = 27;
 const EMPLOYMENT_FIELDS: i16 = 19;
 const DELETION_FIELDS: i16 = 3;
 
-/// Writes one row of `stage_person`.
-pub(crate) fn person(row: &mut CopyBuffer, run: i32, worker: &SdmkWorker<'_>) {
-    row.tuple(PERSON_FIELDS);
-    row.integer(run);
+/// Where a row stands in its table, as Postgres sends and takes a `tid`.
+pub(crate) type Place = [u8; 6];
+
+/// Writes one row of `stage_version`.
+pub(crate) fn version(row: &mut CopyBuffer, ordinal: i32, worker: &SdmkWorker<'_>) {
+    row.tuple(VERSION_FIELDS);
+    row.integer(ordinal);
+    row.uuid(worker.person_id.0);
+    row.timestamp(worker.version.last_updated);
+    row.timestamp(worker.version.fetched_at);
+    row.integer(worker.version.rules_revision);
+    row.bigint(worker.version.content_hash);
     row.boolean(worker.stamp == Stamp::Fetched);
+}
+
+/// Writes one row of `sdmk.person`, whose `deleted_at` is null.
+pub(crate) fn person(row: &mut CopyBuffer, worker: &SdmkWorker<'_>) {
+    row.tuple(PERSON_FIELDS);
     fields(row, worker);
 }
 
-/// Writes one row of `sdmk.person` itself, without `deleted_at`: what a bare COPY would write.
-#[cfg(all(test, feature = "services"))]
-pub(crate) fn state(row: &mut CopyBuffer, worker: &SdmkWorker<'_>) {
-    row.tuple(PERSON_FIELDS - 2);
+/// Writes one row of `stage_change`.
+pub(crate) fn change(row: &mut CopyBuffer, place: Place, worker: &SdmkWorker<'_>) {
+    row.tuple(PERSON_FIELDS + 1);
+    row.place(place);
     fields(row, worker);
 }
 

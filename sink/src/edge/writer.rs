@@ -13,13 +13,13 @@ use uuid::Uuid;
 
 use crate::batch::{Batch, Read, read};
 use crate::bisection::Bisection;
-use crate::copy::CopyBuffer;
 use crate::edge::postgres::{answer, fault};
 use crate::letter::{Coordinates, Letter};
-use crate::plan::{Entry, Word, WritePlan, plan};
+use crate::plan::{Entry, WritePlan, plan};
 use crate::policy::{Fault, PgAnswer, Refusal};
 use crate::report::{Run, runs};
-use crate::stage;
+
+mod rows;
 
 /// What a transaction did.
 #[derive(Debug)]
@@ -232,143 +232,6 @@ impl<'b> Attempt<'b> {
             partition: self.partition,
             expected: self.batch.position(),
         }))
-    }
-
-    /// Writes a plan, or a part of one, and adds what became of its rows to the runs.
-    async fn write(&self, connection: &mut PgConnection, plan: &WritePlan, runs: &mut [Run]) -> Result<(), Failed> {
-        if !plan.before.is_empty() {
-            self.persons(connection, &plan.before, runs).await?;
-        }
-        if !plan.deletions.is_empty() {
-            self.deletions(connection, &plan.deletions, runs).await?;
-        }
-        if !plan.after.is_empty() {
-            // The stage tables are emptied by the commit; here they hold the rows from before.
-            connection.execute(sqlx::raw_sql("TRUNCATE stage_person, stage_employment")).await.map_err(world)?;
-            self.persons(connection, &plan.after, runs).await?;
-        }
-        Ok(())
-    }
-
-    async fn persons(
-        &self,
-        connection: &mut PgConnection,
-        positions: &[usize],
-        runs: &mut [Run],
-    ) -> Result<(), Failed> {
-        let mut buffer = CopyBuffer::new();
-        buffer.start();
-        let mut copy = connection.copy_in_raw(stage::COPY_PERSONS).await.map_err(rows)?;
-        let mut jobs = 0;
-        for &position in positions {
-            let Some(Read::State(worker)) = &self.read[position] else { continue };
-            stage::person(&mut buffer, self.run_number(position), worker);
-            jobs += worker.body.employments.len();
-            if buffer.is_full() {
-                copy.send(buffer.bytes()).await.map_err(rows)?;
-                buffer.clear();
-            }
-        }
-        buffer.end();
-        copy.send(buffer.bytes()).await.map_err(rows)?;
-        copy.finish().await.map_err(rows)?;
-
-        if jobs > 0 {
-            buffer.start();
-            let mut copy = connection.copy_in_raw(stage::COPY_EMPLOYMENTS).await.map_err(rows)?;
-            for &position in positions {
-                let Some(Read::State(worker)) = &self.read[position] else { continue };
-                for job in &worker.body.employments {
-                    stage::employment(&mut buffer, worker.person_id.0, job);
-                }
-                if buffer.is_full() {
-                    copy.send(buffer.bytes()).await.map_err(rows)?;
-                    buffer.clear();
-                }
-            }
-            buffer.end();
-            copy.send(buffer.bytes()).await.map_err(rows)?;
-            copy.finish().await.map_err(rows)?;
-        }
-
-        let written = sqlx::query(include_str!("../sql/write_persons.sql"))
-            .persistent(false)
-            .fetch_all(connection)
-            .await
-            .map_err(rows)?;
-        let (mut staged, mut judged, mut done) = (0, (0, 0), (0, 0));
-        for row in &written {
-            let number = |column: &str| row.try_get::<i64, _>(column).map_err(world);
-            let counts = &mut self.run_mut(runs, row)?.counts;
-            let (inserted, updated) = (number("inserted")?, number("updated")?);
-            counts.inserted += inserted;
-            counts.updated += updated;
-            counts.sink_equal += number("sink_equal")?;
-            counts.sink_stale += number("sink_stale")?;
-            counts.conflict += number("conflict")?;
-            staged += number("staged")?;
-            judged = (judged.0 + inserted, judged.1 + updated);
-            // The same in every row: what the upsert really did.
-            done = (number("written_new")?, number("written_over")?);
-        }
-        match i64::try_from(positions.len()) {
-            Ok(planned) if planned == staged && judged == done => Ok(()),
-            _ => Err(self.counts_differ().into()),
-        }
-    }
-
-    async fn deletions(
-        &self,
-        connection: &mut PgConnection,
-        positions: &[usize],
-        runs: &mut [Run],
-    ) -> Result<(), Failed> {
-        let mut buffer = CopyBuffer::new();
-        buffer.start();
-        let mut copy = connection.copy_in_raw(stage::COPY_DELETIONS).await.map_err(rows)?;
-        for &position in positions {
-            let Some(read) = &self.read[position] else { continue };
-            let Entry { person_id, word: Word::Gone(at) } = read.entry() else { continue };
-            stage::deletion(&mut buffer, self.run_number(position), person_id.0, at);
-            if buffer.is_full() {
-                copy.send(buffer.bytes()).await.map_err(rows)?;
-                buffer.clear();
-            }
-        }
-        buffer.end();
-        copy.send(buffer.bytes()).await.map_err(rows)?;
-        copy.finish().await.map_err(rows)?;
-
-        let written = sqlx::query(include_str!("../sql/write_deletions.sql"))
-            .persistent(false)
-            .fetch_all(connection)
-            .await
-            .map_err(rows)?;
-        let (mut staged, mut deleted) = (0, 0);
-        let mut touched = 0;
-        for row in &written {
-            let number = |column: &str| row.try_get::<i64, _>(column).map_err(world);
-            let counts = &mut self.run_mut(runs, row)?.counts;
-            counts.deleted += number("deleted")?;
-            counts.sink_equal += number("sink_equal")?;
-            counts.sink_stale += number("sink_stale")?;
-            staged += number("staged")?;
-            deleted += number("deleted")?;
-            touched = number("written")?;
-        }
-        match i64::try_from(positions.len()) {
-            Ok(planned) if planned == staged && touched == deleted => Ok(()),
-            _ => Err(self.counts_differ().into()),
-        }
-    }
-
-    fn run_number(&self, position: usize) -> i32 {
-        i32::try_from(self.run_of[position]).expect("a batch has at most 100,000 records and so runs")
-    }
-
-    fn run_mut<'r>(&self, runs: &'r mut [Run], row: &sqlx::postgres::PgRow) -> Result<&'r mut Run, Failed> {
-        let number: i32 = row.try_get("run").map_err(world)?;
-        usize::try_from(number).ok().and_then(|number| runs.get_mut(number)).ok_or_else(|| self.counts_differ().into())
     }
 
     async fn report(&self, connection: &mut PgConnection, runs: &[Run]) -> Result<(), Failed> {

@@ -498,6 +498,53 @@ async fn any_order_of_delivery_leaves_the_same_rows() {
     assert_eq!(rows[0], rows[2], "seed {SEED:#x}");
 }
 
+/// Goal: a row that somebody else writes between judgement and writing is never overwritten, never
+/// doubled, and nobody is blamed for it.
+/// Method: the other one's transaction is open while the sink judges, and is committed once the sink
+/// waits for it.
+#[tokio::test]
+async fn a_row_written_between_judgement_and_writing_is_judged_again() {
+    for (what, others, then) in [
+        // The person was new when it was judged.
+        (
+            "insert",
+            "INSERT INTO sdmk.person SELECT (jsonb_populate_record(p, jsonb_build_object('person_id', '{id}', 'last_updated', '2027-01-01T00:00:00Z'))).* FROM sdmk.person p",
+            "sink_stale",
+        ),
+        // The row was older when it was judged, and is newer now.
+        ("newer", "UPDATE sdmk.person SET last_updated = '2027-01-01'", "sink_stale"),
+        // The row was there and is gone, by a hand with more rights than the sink has.
+        ("gone", "DELETE FROM sdmk.person", "inserted"),
+    ] {
+        let mut table = Table::new().await;
+        table.write(&[Person::new(1)]).await;
+        let number = if what == "insert" { 2 } else { 1 };
+        let batch = batch(table.position, &[Person::new(number).at(10, 10).named("sink")]);
+        let mut other = table.database.login("sisdmk_owner").await;
+        let sql = format!("BEGIN; {}", others.replace("{id}", &Person::new(number).key()));
+        sqlx::Executor::execute(&mut other, sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await.expect(what);
+
+        let Table { database, sink, letters, .. } = &mut table;
+        let mut attempt = Attempt::new(TOPIC, 0, &batch, SCHEMA_ID, Refused::new());
+        let (fault, ()) = tokio::join!(attempt.commit(sink, letters), async {
+            let deadline = platform::clock::Deadline::after(std::time::Duration::from_secs(60));
+            let waits =
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            while database.one::<i64>(waits).await == 0 {
+                assert!(!deadline.passed(), "{what}: the sink does not wait");
+            }
+            sqlx::Executor::execute(&mut other, "COMMIT").await.expect(what);
+        });
+        assert!(matches!(fault, Err(Fault::CountsDiffer { .. })), "{what}: {fault:?}");
+        assert!(attempt.into_refused().is_empty() && table.letters.published.is_empty(), "{what}");
+        assert_eq!(table.count("audit.stage_report").await, 1, "{what}: nothing was written");
+
+        let counts = sum(&table.commit(&batch).await.expect("committed"));
+        let found = if counts.sink_stale == 1 { "sink_stale" } else { "inserted" };
+        assert_eq!((found, counts.sink_stale + counts.inserted), (then, 1), "{what}");
+    }
+}
+
 /// Goal: the canary of a refused row is in no error, its causes or its debug form.
 #[tokio::test]
 async fn a_refused_row_leaves_no_word_of_it_behind() {

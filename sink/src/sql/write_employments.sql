@@ -1,0 +1,44 @@
+-- Brings the jobs of the persons just written to their new state. Jobs are staged of winners only.
+WITH lost AS (
+    -- Jobs that the new state no longer has. Found by key, and as a difference of sets, because the
+    -- planner can be led to compare every row with every other one by a NOT EXISTS.
+    SELECT c.person_id, held.employment_key
+    FROM stage_change c
+    CROSS JOIN LATERAL (SELECT employment_key FROM sdmk.employment WHERE person_id = c.person_id OFFSET 0) held
+    EXCEPT
+    SELECT person_id, employment_key FROM stage_employment
+), gone AS (
+    DELETE FROM sdmk.employment e
+    USING lost
+    WHERE e.person_id = lost.person_id AND e.employment_key = lost.employment_key
+)
+INSERT INTO sdmk.employment AS e (
+    person_id, employment_key, kode_unit, unit, alamat, id_jenis_sdmk, jenis_sdmk, status_pegawai, nip, str,
+    str_tanggal, str_berlaku_sampai, sip, sip_tanggal, sip_berlaku_sampai, tanggal_mulai, tanggal_akhir,
+    kode_wilayah, kode_wilayah_asal
+)
+SELECT
+    s.person_id, s.employment_key, s.kode_unit, s.unit, s.alamat, s.id_jenis_sdmk, s.jenis_sdmk, s.status_pegawai,
+    s.nip, s.str, s.str_tanggal, s.str_berlaku_sampai, s.sip, s.sip_tanggal, s.sip_berlaku_sampai, s.tanggal_mulai,
+    s.tanggal_akhir, s.kode_wilayah, s.kode_wilayah_asal
+FROM stage_employment s
+ON CONFLICT (person_id, employment_key) DO UPDATE SET
+    kode_unit = excluded.kode_unit,
+    unit = excluded.unit,
+    alamat = excluded.alamat,
+    id_jenis_sdmk = excluded.id_jenis_sdmk,
+    jenis_sdmk = excluded.jenis_sdmk,
+    status_pegawai = excluded.status_pegawai,
+    nip = excluded.nip,
+    str = excluded.str,
+    str_tanggal = excluded.str_tanggal,
+    str_berlaku_sampai = excluded.str_berlaku_sampai,
+    sip = excluded.sip,
+    sip_tanggal = excluded.sip_tanggal,
+    sip_berlaku_sampai = excluded.sip_berlaku_sampai,
+    tanggal_mulai = excluded.tanggal_mulai,
+    tanggal_akhir = excluded.tanggal_akhir,
+    kode_wilayah = excluded.kode_wilayah,
+    kode_wilayah_asal = excluded.kode_wilayah_asal
+-- A person who moved house keeps the same jobs: most rows here do not change.
+WHERE (e.*) IS DISTINCT FROM (excluded.*)
