@@ -63,15 +63,32 @@ fn resolved(raw: &str) -> Cow<'_, str> {
     if raw.contains('\\') { Cow::Owned(text::unescape(raw)) } else { Cow::Borrowed(raw) }
 }
 
-/// Mixes a name's length, its first and its last eight bytes: names of fields differ there. Its
-/// best bits are the highest. Equal for equal names; a guess otherwise, so names that agree must
-/// still be compared.
+/// Mixes a name's length, its first and its last eight bytes (four of a shorter name): names of
+/// fields differ there. Its best bits are the highest. Equal for equal names; a guess otherwise, so
+/// names that agree must still be compared.
 #[inline]
 pub(crate) fn fingerprint(name: &[u8]) -> u64 {
     let mixed = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
         (Some(first), Some(last)) => u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(23),
-        _ => name.iter().fold(0, |mixed: u64, byte| mixed << 8 | u64::from(*byte)),
+        _ => short(name),
     };
     let length = u64::try_from(name.len()).unwrap_or(u64::MAX);
     (mixed ^ length.rotate_left(56)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// All bytes of a name of fewer than eight: a loop over them costs more than the rest of a look-up.
+#[inline]
+fn short(name: &[u8]) -> u64 {
+    match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        (Some(first), Some(last)) => u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32,
+        _ => match name {
+            [] => 0,
+            // One to three bytes: the first, the middle and the last are all of them.
+            [first, .., last] => {
+                let middle = name.get(name.len() / 2).copied().unwrap_or_default();
+                u64::from(*first) | u64::from(middle) << 8 | u64::from(*last) << 16
+            }
+            [only] => u64::from(*only),
+        },
+    }
 }

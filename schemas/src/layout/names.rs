@@ -76,7 +76,8 @@ impl<F: Field> Names<F> {
     pub fn field(&self, name: &str) -> Option<F> {
         for place in probe(name) {
             let slot = usize::from(self.places[place]);
-            if self.names.get(slot)?.as_deref() == Some(name) {
+            let held = self.names.get(slot)?.as_deref()?;
+            if is_same(held.as_bytes(), name.as_bytes()) {
                 return F::ALL.get(slot).copied();
             }
         }
@@ -94,6 +95,26 @@ impl<F: Field> Names<F> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.names.iter().all(Option::is_none)
+    }
+}
+
+/// Whether two names are the same. Nearly always they are, and short: in place, where the call of a
+/// general comparison costs more than the comparison.
+#[inline]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    match (one.first_chunk::<8>(), other.first_chunk::<8>(), one.last_chunk::<8>(), other.last_chunk::<8>()) {
+        (Some(first), Some(other_first), Some(last), Some(other_last)) => {
+            first == other_first && last == other_last && (one.len() <= 16 || one == other)
+        }
+        _ => match (one.first_chunk::<4>(), other.first_chunk::<4>(), one.last_chunk::<4>(), other.last_chunk::<4>()) {
+            (Some(first), Some(other_first), Some(last), Some(other_last)) => {
+                first == other_first && last == other_last
+            }
+            _ => one.iter().eq(other),
+        },
     }
 }
 
