@@ -94,7 +94,7 @@ fn paused(memory: &[Resident], part: Part, from: Moment, to: Moment) -> PausedMe
         let within = memory.iter().filter(|it| it.part == part && it.at >= from && it.at < to);
         within.map(|it| it.bytes).max().unwrap_or(0)
     };
-    let before = memory.iter().filter(|it| it.part == part && it.at <= from).last();
+    let before = memory.iter().rfind(|it| it.part == part && it.at <= from);
     PausedMemory {
         at_stop: before.map_or(0, |it| it.bytes),
         first_half: most(from, middle),
