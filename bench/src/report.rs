@@ -37,10 +37,28 @@ pub(crate) fn tables(figures: &Figures) -> String {
     parts.join("\n\n")
 }
 
+/// Share of the machine, in percent, that others may have before the page says so.
+const OTHERS_MAX: f64 = 20.0;
+
+/// The largest share of the machine, in percent, that other work had during a stretch.
+fn others(figures: &Figures) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a number of cores")]
+    let cores = figures.machine.cores as f64;
+    figures.runs.iter().map(|run| 100.0 * run.rest_cpu_seconds / (run.seconds * cores)).fold(0.0, f64::max)
+}
+
 fn head(figures: &Figures) -> String {
     let machine = &figures.machine;
+    let others = match others(figures) {
+        share if share > OTHERS_MAX => format!(
+            "\n**The machine was not quiet: other work had up to {} % of it. Take neither rates nor their ratios from these tables; processor time a \
+             record holds better.**",
+            grouped(share)
+        ),
+        _ => String::new(),
+    };
     format!(
-        "{} cores of {}, {} GiB, Linux {}; {}, commit {}.\n{} health workers, seed {}. {}.",
+        "{} cores of {}, {} GiB, Linux {}; {}, commit {}.\n{} health workers, seed {}. {}.{others}",
         machine.cores,
         machine.cpu,
         machine.memory_gib,
@@ -328,6 +346,15 @@ mod tests {
         assert!(text.contains("62,500 (50,000 to 100,000)"), "{text}");
         let sum = text.lines().find(|line| line.contains("all but the simulator")).expect("a sum");
         assert!(sum.contains("12.0"), "{sum}");
+    }
+
+    #[test]
+    fn a_machine_that_had_other_work_is_told() {
+        let mut figures = figures();
+        figures.machine.cores = 2;
+        assert!(!tables(&figures).contains("not quiet"));
+        figures.runs[1].rest_cpu_seconds = 2.0;
+        assert!(tables(&figures).contains("other work had up to 50 % of it"));
     }
 
     #[test]
