@@ -178,6 +178,14 @@ impl<'r> Reading<'r> {
             *into = Some(make(Cow::Borrowed(text)));
             return Ok(());
         }
+        // So are the digits of a code that the source writes as a number.
+        if let Ok(Value::Number(number)) = &value
+            && number.len() <= text::TEXT_BYTES_MAX
+            && let Some(digits) = exact_integer(number)
+        {
+            *into = Some(make(Cow::Borrowed(digits)));
+            return Ok(());
+        }
         *into = self.clean(whole(scanner, value)?, field).good().map(make);
         Ok(())
     }

@@ -70,8 +70,13 @@ impl<'a> Received<'a> {
 /// Whether a text is its own clean form, as far as that shows at first sight: `false` may still be one.
 #[inline]
 pub(crate) fn is_clean(text: &str) -> bool {
-    // Beyond the longest blank in disguise, none has to be compared.
-    text.len() > 4 && text.len() <= TEXT_BYTES_MAX && is_plain(text.as_bytes())
+    match text.len() {
+        // Codes and abbreviations; a blank in disguise so short has a dash or a slash.
+        1..=3 => text.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+        // Beyond the longest blank in disguise, none has to be compared.
+        5..=TEXT_BYTES_MAX => is_plain(text.as_bytes()),
+        _ => false,
+    }
 }
 
 /// Every byte of a word is `byte`.
@@ -86,6 +91,13 @@ fn is_plain(text: &[u8]) -> bool {
         return false;
     }
     let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) else {
+        if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+            // The two overlap: of the last four only what comes after the first, then filler.
+            let spare = 8 * (8 - text.len());
+            let low = u64::from(u32::from_le_bytes(*first));
+            let high = (u64::from(u32::from_le_bytes(*last)) >> spare) << 32;
+            return is_plain_word((low | high | (bytes(b'!') << (64 - spare))).to_le_bytes());
+        }
         let is_printable = text.iter().all(|byte| matches!(byte, b' '..=b'~'));
         return is_printable && !text.array_windows().any(|pair| pair == b"  ");
     };

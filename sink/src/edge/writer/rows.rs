@@ -22,11 +22,11 @@ const PERSON_KEY: &str = "person_pkey";
 /// What a planned state is to the table.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// Nobody has a row yet; the line of an older or equal state never comes back to this.
+    /// There is no row of this person.
     New,
     /// The row that stands here is to be replaced.
     Newer(Place),
-    /// Nothing is to be written.
+    /// The row says the same, or something newer: nothing is to be written.
     Beaten,
 }
 
