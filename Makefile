@@ -8,8 +8,9 @@ SEED ?= 4
 ONCE ?=
 KILL ?=
 CONNECT ?=
-# How long damaged records are judged by rules and oracle alike; another seed each time unless SISDMK_MUTATION_SEED is set.
+# How long damaged records are judged by rules and oracle alike, and from which seed; an empty one: another each time.
 MUTATION_SECONDS ?= 20
+MUTATION_SEED ?= 20261123
 RECORD ?= both
 ROUNDS ?= 3
 JSON ?=
@@ -25,7 +26,7 @@ help:
 	@echo "make test                 formatting, lints, unit tests, end-to-end tests on real servers"
 	@echo "make bench                speed, processor time and memory of 200,000 workers, compared first; some 8 minutes"
 	@echo "make bench WORKERS=2000000 RECORD=standard ROUNDS=1 JSON=file WRITE=bench/RESULTS.md"
-	@echo "options: WORKERS=20000 SEED=4 MUTATION_SECONDS=20"
+	@echo "options: WORKERS=20000 SEED=4 MUTATION_SECONDS=20 MUTATION_SEED=20261123"
 
 install:
 	@scripts/install.sh
@@ -48,7 +49,7 @@ lint: install
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 
 unit: install
-	SISDMK_MUTATION_SECONDS=$(MUTATION_SECONDS) cargo test --locked --workspace
+	SISDMK_MUTATION_SECONDS=$(MUTATION_SECONDS) SISDMK_MUTATION_SEED=$(MUTATION_SEED) cargo test --locked --workspace
 
 e2e: install
 	cargo build --locked -p stack --bins
