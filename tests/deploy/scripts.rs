@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -70,11 +70,16 @@ fn http_ok_believes_nothing_but_200() {
         let port = listener.local_addr().expect("bound").port().to_string();
         let server = answer.map(|answer| {
             std::thread::spawn(move || {
-                let (mut client, _) = listener.accept().expect("asked");
-                let mut request = [0; 256];
-                let length = client.read(&mut request).expect("read");
-                client.write_all(answer.as_bytes()).expect("answered");
-                String::from_utf8_lossy(&request[..length]).into_owned()
+                let (client, _) = listener.accept().expect("asked");
+                let mut reader = BufReader::new(client);
+                let mut request = String::new();
+                // To its end: bash sends a line at a time, and closing before all of it is read would reset the
+                // connection, which can take the answer with it.
+                while !request.ends_with("\r\n\r\n") {
+                    assert!(reader.read_line(&mut request).expect("text") > 0, "cut: {request}");
+                }
+                reader.into_inner().write_all(answer.as_bytes()).expect("answered");
+                request
             })
         });
         let script = root().join("deploy/compose/http-ok.sh");
