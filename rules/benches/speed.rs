@@ -19,8 +19,10 @@ use schemas::worker::{Encoder, Envelope, Op};
 use schemas::{PersonId, SDMK_WORKER_AVSC, Timestamp, TraceId, frame};
 use uuid::Uuid;
 
-/// Two jobs and an education.
-const RICH: &str = include_str!("../../schemas/test_data/rich_record.json");
+/// Two jobs with every field that a source can fill.
+const FULL: &str = include_str!("../../schemas/test_data/rich_record.json");
+/// Two jobs, an education and a training, as the simulator's rich records are: of 2,000 the one of middle length.
+const RICH: &str = r#"{"NIK":"3207325810880001","NAMA":"Ni'mah Lumban Tobing AMK","JENIS_KELAMIN":"P","TEMPAT_LAHIR":"Ciamis","TANGGAL_LAHIR":"1988-10-18","ALAMAT":"Jl. Pahlawan No. 140","KODE_PROV":"32","KODE_KAB":"3207","NAMA_KAB":"KABUPATEN CIAMIS","STATUS_AKTIF":"Aktif","LAST_UPDATED":"2025-12-28T16:57:21+07:00","PEKERJAAN":[{"KODE_UNIT":"P3207000001","UNIT":"RS Kartini 1","KODE_KAB":3207,"KABKOT":"KABUPATEN CIAMIS","ID_JENIS_SDMK":201,"JENIS_SDMK":"Perawat","STATUS":"NON PNS","NIP":null,"TANGGAL_MULAI":"2011-10-21","STR":"7494909916021325","TANGGAL_STR":"2011-09-11","TANGGAL_AKHIR_STR":"2016-09-11"},{"KODE_UNIT":"P3207000001","UNIT":"RS Kartini 1","KODE_KAB":3207,"KABKOT":"Kabupaten Ciamis","ID_JENIS_SDMK":201,"JENIS_SDMK":"Perawat","STATUS":"NON PNS","NIP":null,"TANGGAL_MULAI":"2012-05-01","STR":"2046967826271486","TANGGAL_STR":"2012-03-22","TANGGAL_AKHIR_STR":"2017-03-22"}],"PENDIDIKAN":[{"KODE_PRODI":"14901","PRODI":"Profesi Ners","JENJANG":"Profesi","KODE_PERTI":"001001","PERGURUAN_TINGGI":"Universitas Contoh Nusantara","TAHUN_LULUS":"2010","NO_IJAZAH":"C-77683/2010"}],"PELATIHAN":[{"NAMA_PELATIHAN":"Bantuan Hidup Dasar","PENYELENGGARA":"Dinas Kesehatan Provinsi","TAHUN":"2013","NO_SERTIFIKAT":"S-95870/2013"}]}"#;
 /// One job, as most workers have it.
 const STANDARD: &str = r#"{"NIK":"3273015705900004","NAMA":"dr. Contoh Satu, Sp.A","JENIS_KELAMIN":"P","TEMPAT_LAHIR":"Bandung","TANGGAL_LAHIR":"1990-05-17","ALAMAT":"Jl. Contoh No. 1, RT 001 RW 002","KODE_PROV":"32","NAMA_PROV":"JAWA BARAT","KODE_KAB":"3273","NAMA_KAB":"KOTA BANDUNG","STATUS_AKTIF":"Aktif","LAST_UPDATED":"2026-11-20T08:15:30+07:00","PEKERJAAN":[{"KODE_UNIT":"P3273010101","UNIT":"PUSKESMAS CONTOH","KODE_PROV":32,"KODE_KAB":3273,"JENIS_SDMK":"Dokter","STATUS":"PNS","NIP":"199005172015042001","TANGGAL_MULAI":"2015-04-01","STR":"1211100215000001","TANGGAL_AKHIR_STR":"2027-02-01"}],"PENDIDIKAN":[],"PELATIHAN":[]}"#;
 const ROUNDS: usize = 3_000;
@@ -33,7 +35,7 @@ fn main() -> io::Result<()> {
     let schema = Schema::parse_str(SDMK_WORKER_AVSC).expect("a schema of ours");
     let mut encoder = Encoder::new(1);
     let mut out = io::stdout().lock();
-    for (name, record) in [("rich", RICH), ("standard", STANDARD)] {
+    for (name, record) in [("full", FULL), ("rich", RICH), ("standard", STANDARD)] {
         let raw = RawRecord { payload: record.as_bytes(), fetched_at: Timestamp(1_795_137_999_123_456) };
         let mut bytes = Vec::new();
         work(&raw, &rules, &mut encoder, &mut bytes);
