@@ -61,6 +61,8 @@ has_header openssl/ssl.h || need libssl-dev            # TLS of the HTTP, Kafka 
 has_header zlib.h || need zlib1g-dev                   # librdkafka reads gzip
 has_postgres || need postgresql                        # a cluster of our own is made from it
 has_python || need python3                             # the oracle of the rules' tests
+has prometheus-alertmanager || need prometheus-alertmanager # takes the incidents that tests let happen
+has promtool || need prometheus                        # tests the alerting rules
 has mvn || need maven                                  # fetches Kafka and the registry, once
 python3 -c 'import ensurepip, venv' 2>/dev/null || need python3-venv # the example consumer and its test
 if ! java_is_new_enough; then

@@ -62,6 +62,21 @@ pub struct Config {
     pub kafka: KafkaConfig,
     /// Share of batches that are traced.
     pub sample_ratio: f64,
+    /// Who is told about incidents.
+    pub alerts: Alerts,
+}
+
+/// Who is told about incidents, and how often.
+#[derive(Debug, Clone)]
+pub struct Alerts {
+    /// Alertmanager, without a path.
+    pub alertmanager_url: Option<String>,
+    /// A plain endpoint. It may hold a secret, so it is never logged.
+    pub webhook_url: Option<String>,
+    /// Bearer token of that endpoint.
+    pub webhook_token: Option<Arc<SecretFile>>,
+    /// How often an open incident is told to Alertmanager again.
+    pub resend: Duration,
 }
 
 impl Config {
@@ -89,6 +104,15 @@ impl Config {
         token.read_text()?;
         let admin_token = settings.opt_path("producer.admin_token_file").map(SecretFile::new);
         if let Some(token) = &admin_token {
+            token.read()?;
+        }
+        let alerts = Alerts {
+            alertmanager_url: settings.opt_text("alerts.alertmanager_url").map(str::to_owned),
+            webhook_url: settings.opt_text("alerts.webhook_url").map(str::to_owned),
+            webhook_token: settings.opt_path("alerts.webhook_token_file").map(SecretFile::new).map(Arc::new),
+            resend: settings.duration("alerts.resend"),
+        };
+        if let Some(token) = &alerts.webhook_token {
             token.read()?;
         }
         let key = secrets::read(settings.path("identity.hmac_key_file"))?;
@@ -119,6 +143,7 @@ impl Config {
             identity_key,
             schedule,
             quarantine,
+            alerts,
         })
     }
 

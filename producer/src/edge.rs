@@ -2,6 +2,7 @@
 //! the loop that does what the cycle says.
 
 pub mod admin;
+pub mod alerts;
 mod metrics;
 pub mod poller;
 pub mod quarantine;

@@ -28,6 +28,7 @@ pub mod watermark;
 use clap::Parser;
 use config::{Config, PROCESS};
 use edge::admin::{self, COMMANDS_MAX, Status};
+use edge::alerts;
 use edge::poller::{Parts, Poller};
 use edge::raw_topic::RawTopic;
 use edge::sisdmk::Sisdmk;
@@ -105,5 +106,6 @@ async fn poll(
     } else {
         health.not_ok("source", "an incident is open");
     }
-    Poller::new(Parts { config, sisdmk, topic, view, commands, status, health, shutdown }).run().await
+    let alarm = alerts::start(&config.alerts, &config.profile.profile.name, &config.source(), &shutdown)?;
+    Poller::new(Parts { config, sisdmk, topic, view, commands, alarm, status, health, shutdown }).run().await
 }

@@ -2,11 +2,10 @@
 //! ended, and incidents. Pure.
 
 use crate::cycle::Slice;
-use crate::state::{BatchKind, BatchRecord, BatchStatus, IncidentKind};
+use crate::state::{BatchKind, BatchRecord, BatchStatus, IncidentKind, IncidentRecord};
 use schemas::event::{self, BatchEvent, EventType};
 use schemas::{Timestamp, TraceId};
 use std::collections::BTreeMap;
-use uuid::Uuid;
 
 /// The producer's name as a stage.
 const STAGE: &str = "producer";
@@ -59,20 +58,14 @@ pub fn fetched(batch: &BatchRecord, source: &str, now: Timestamp) -> BatchEvent 
     }
 }
 
-/// An incident begins. `request_id`: the request that met it.
+/// An incident begins.
 #[must_use]
-pub fn incident_opened(
-    kind: IncidentKind,
-    detail: &str,
-    request_id: Option<Uuid>,
-    batch: &BatchRecord,
-    source: &str,
-    now: Timestamp,
-) -> BatchEvent {
+pub fn incident_opened(kind: IncidentKind, incident: &IncidentRecord, batch: &BatchRecord, source: &str) -> BatchEvent {
     BatchEvent {
-        request_id,
-        detail: Some(format!("{}: {detail}", kind.as_str())),
-        ..event(EventType::IncidentOpened, &[kind.as_str()], batch, source, now)
+        request_id: incident.request_id,
+        region: incident.region.clone(),
+        detail: Some(format!("{}: {}", kind.as_str(), incident.detail)),
+        ..event(EventType::IncidentOpened, &[kind.as_str()], batch, source, incident.opened_at)
     }
 }
 

@@ -3,6 +3,7 @@
 //! The shapes are section 5 of `docs/CONTRACT.md`. The last value of a key holds; a null value
 //! removes it. Keys of other sources are passed over, so that two profiles can share the topic.
 
+use crate::incident::Notice;
 use crate::region::Region;
 use schemas::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -198,12 +199,24 @@ impl IncidentKind {
 }
 
 /// One incident that is still open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncidentRecord {
     /// When it was opened.
     pub opened_at: Timestamp,
     /// The batch that met it first.
     pub batch_id: Uuid,
+    /// The region in which it was met first; none where it concerns the whole source.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// Our own words: the code of the fault and what differs.
+    #[serde(default)]
+    pub detail: String,
+    /// The request that met it.
+    #[serde(default)]
+    pub request_id: Option<Uuid>,
+    /// The batch's trace, 32 hex digits.
+    #[serde(default)]
+    pub trace_id: String,
 }
 
 /// Open incidents of a source, at most one of a kind.
@@ -238,6 +251,12 @@ impl Keys {
     #[must_use]
     pub fn incidents(&self) -> String {
         format!("{}incidents", self.prefix)
+    }
+
+    /// Key of the messages about incidents that nobody has taken yet.
+    #[must_use]
+    pub fn notices(&self) -> String {
+        format!("{}notices", self.prefix)
     }
 
     /// Key of a region's watermark.
@@ -286,6 +305,8 @@ pub struct StateView {
     pub schedule: ScheduleRecord,
     /// Open incidents.
     pub incidents: IncidentsRecord,
+    /// Messages about incidents that wait for a receiver, oldest first.
+    pub notices: Vec<Notice>,
     /// The last value of every key of this source, as bytes: to find out whether a transaction with an
     /// unclear end was committed.
     last: BTreeMap<String, Vec<u8>>,
@@ -298,6 +319,7 @@ impl fmt::Debug for StateView {
             .field("batch", &self.batch)
             .field("schedule", &self.schedule)
             .field("incidents", &self.incidents)
+            .field("notices", &self.notices.len())
             .finish_non_exhaustive()
     }
 }
@@ -318,6 +340,7 @@ impl StateView {
             "batch" => self.batch = read(value).map_err(|_| fault())?,
             "schedule" => self.schedule = read(value).map_err(|_| fault())?.unwrap_or_default(),
             "incidents" => self.incidents = read(value).map_err(|_| fault())?.unwrap_or_default(),
+            "notices" => self.notices = read(value).map_err(|_| fault())?.unwrap_or_default(),
             _ => {
                 let region = name.strip_prefix("watermark/").and_then(Region::parse).ok_or_else(fault)?;
                 match read(value).map_err(|_| fault())? {
@@ -364,6 +387,8 @@ fn read<T: for<'de> Deserialize<'de>>(value: Option<&[u8]>) -> Result<Option<T>,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::incident::{self, Target};
+    use std::collections::BTreeSet;
 
     const BATCH: &str = r#"{"batch_id":"019ab000-0000-7000-8000-000000000001","kind":"scheduled","state":"open","status":null,"started_at":"2026-11-23T01:02:03.000004Z","trace_id":"0af7651916cd43dd8448eb211c80319c","since":null,"planned":["11","12"],"committed":["11"],"failed":[],"fetched":3,"raw":2,"quarantined":1,"requests":4,"ordinal":9,"fetched_at":null}"#;
 
@@ -385,6 +410,26 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&schedule).expect("JSON"),
             r#"{"enabled":true,"last_due":null,"last_started":null,"last_batch_id":null,"stopped_for":"auth_failed"}"#
+        );
+        let batch_id = batch.batch_id;
+        let written = r#"{"unreachable":{"opened_at":"2026-11-23T01:02:03.000004Z","batch_id":"019ab000-0000-7000-8000-000000000001","region":"32","detail":"http_5xx","request_id":null,"trace_id":"0af7651916cd43dd8448eb211c80319c"}}"#;
+        let incident = IncidentRecord {
+            opened_at: batch.started_at,
+            batch_id,
+            region: Some("32".to_owned()),
+            detail: "http_5xx".to_owned(),
+            request_id: None,
+            trace_id: batch.trace_id.clone(),
+        };
+        let open = IncidentsRecord::from([(IncidentKind::Unreachable, incident.clone())]);
+        assert_eq!(serde_json::to_string(&open).expect("JSON"), written);
+        let before = r#"{"clock":{"opened_at":"2026-11-23T01:02:03.000004Z","batch_id":"019ab000-0000-7000-8000-000000000001"}}"#;
+        assert!(serde_json::from_str::<IncidentsRecord>(before).is_ok(), "what an earlier version wrote");
+        let webhook = BTreeSet::from([Target::Webhook]);
+        let notice = Notice { id: batch_id, ..incident::begun(IncidentKind::Clock, &incident, &webhook) };
+        assert_eq!(
+            serde_json::to_string(&[notice]).expect("JSON"),
+            r#"[{"id":"019ab000-0000-7000-8000-000000000001","kind":"clock","phase":"firing","at":"2026-11-23T01:02:03.000004Z","waits_for":["webhook"],"opened_at":"2026-11-23T01:02:03.000004Z","batch_id":"019ab000-0000-7000-8000-000000000001","region":"32","detail":"http_5xx","request_id":null,"trace_id":"0af7651916cd43dd8448eb211c80319c"}]"#
         );
     }
 
@@ -431,9 +476,9 @@ mod tests {
 
     #[test]
     fn a_value_that_is_not_ours_is_refused_by_name() {
-        for key in ["batch", "schedule", "incidents", "watermark/32", "watermark/3273", "something"] {
+        for key in ["batch", "schedule", "incidents", "notices", "watermark/32", "watermark/3273", "something"] {
             let key = format!("source/sdmk-modified/{key}");
-            assert_eq!(view(&[(&key, Some("[]"))]), Err(StateFault { key: key.clone() }));
+            assert_eq!(view(&[(&key, Some("[{}]"))]), Err(StateFault { key: key.clone() }));
         }
     }
 

@@ -28,7 +28,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 /// What a shell reports for a program that Ctrl-C ended.
 const EXIT_INTERRUPTED: i32 = 130;
 
-/// Starts Kafka, the schema registry and Postgres on this machine, without Docker; Kafka Connect where asked for.
+/// Starts Kafka, the schema registry and Postgres on this machine, without Docker; Kafka Connect and Alertmanager where asked for.
 #[derive(Debug, Parser)]
 #[command(name = "sisdmk-stack", version)]
 struct Cli {
@@ -101,6 +101,12 @@ struct Up {
     /// Port of Kafka Connect [default: a free one].
     #[arg(long, value_name = "PORT", requires = "connect", value_parser = clap::value_parser!(u16).range(1..))]
     connect_port: Option<u16>,
+    /// Also start Alertmanager, of the distribution's package.
+    #[arg(long)]
+    alertmanager: bool,
+    /// Port of Alertmanager [default: a free one].
+    #[arg(long, value_name = "PORT", requires = "alertmanager", value_parser = clap::value_parser!(u16).range(1..))]
+    alertmanager_port: Option<u16>,
     /// Largest heap of Kafka in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(128..))]
     kafka_heap_mb: u32,
@@ -117,6 +123,8 @@ impl Up {
             postgres_port: self.postgres_port,
             connect: self.connect,
             connect_port: self.connect_port,
+            alertmanager: self.alertmanager,
+            alertmanager_port: self.alertmanager_port,
             postgres_shared_buffers_mb: self.postgres_shared_buffers_mb,
             kafka_heap_mb: self.kafka_heap_mb,
             detach: self.detach,
@@ -165,6 +173,9 @@ fn run_up(options: Options) -> Result<ExitCode, StackError> {
     ];
     if let Some(url) = stack.connect_url() {
         lines.insert(3, format!("connect   {url}"));
+    }
+    if let Some(url) = stack.alertmanager_url() {
+        lines.insert(3, format!("alerts    {url}"));
     }
     if options.detach {
         lines.push(format!("stop with: sisdmk-stack down --dir {}", stack.dir().display()));
@@ -253,7 +264,7 @@ fn run_status(dir: &Path, as_json: bool) -> Result<ExitCode, StackError> {
             continue;
         };
         // The last start was without it.
-        if server == Server::Connect && known.process.is_none() {
+        if !Server::ALL.contains(&server) && known.process.is_none() {
             continue;
         }
         let process = known.process.filter(|process| process.is_alive());
@@ -273,7 +284,7 @@ fn run_status(dir: &Path, as_json: bool) -> Result<ExitCode, StackError> {
                 Server::Kafka => stack::bootstrap_servers(port),
                 Server::Registry => stack::registry_url(port),
                 Server::Postgres => stack::postgres_url(port),
-                Server::Connect => stack::connect_url(port),
+                Server::Connect | Server::Alertmanager => stack::http_url(port),
             },
             resident_bytes,
             log: known.log.display().to_string(),
@@ -285,7 +296,7 @@ fn run_status(dir: &Path, as_json: bool) -> Result<ExitCode, StackError> {
         let text = json!({ "dir": dir, "running": all_run, "servers": servers });
         say(&[format!("{text:#}")]);
     } else {
-        let mut lines = vec![format!("{:<9} {:<8} {:>8} {:>8}  {}", "server", "state", "pid", "MiB", "address")];
+        let mut lines = vec![format!("{:<12} {:<8} {:>8} {:>8}  {}", "server", "state", "pid", "MiB", "address")];
         lines.extend(rows.iter().map(Row::line));
         say(&lines);
     }
@@ -304,7 +315,7 @@ struct Row {
 impl Row {
     fn line(&self) -> String {
         format!(
-            "{:<9} {:<8} {:>8} {:>8}  {}",
+            "{:<12} {:<8} {:>8} {:>8}  {}",
             self.server.name(),
             self.condition,
             self.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),

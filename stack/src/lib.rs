@@ -12,6 +12,7 @@
 //! This crate installs nothing and knows nothing of topics, schemas or tables: `sisdmk setup`
 //! makes those. It is for development machines; it is not how production servers are run.
 
+mod alertmanager;
 mod cache;
 mod checksums;
 mod cli;

@@ -19,6 +19,10 @@ pub struct Options {
     pub connect: bool,
     /// Port of Kafka Connect's REST API; `None` takes a free one.
     pub connect_port: Option<u16>,
+    /// Also start Alertmanager, of the distribution's package. Default: false.
+    pub alertmanager: bool,
+    /// Port of Alertmanager; `None` takes a free one.
+    pub alertmanager_port: Option<u16>,
     /// Whether Postgres waits for the disk at each commit. Default: true. Switching it off makes
     /// tests faster and loses nothing at `kill -9`, only when the machine itself goes down.
     pub postgres_fsync: bool,
@@ -45,6 +49,8 @@ impl Options {
             postgres_port: None,
             connect: false,
             connect_port: None,
+            alertmanager: false,
+            alertmanager_port: None,
             postgres_fsync: true,
             postgres_shared_buffers_mb: 256,
             kafka_heap_mb: 512,

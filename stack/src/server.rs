@@ -30,13 +30,16 @@ pub enum Server {
     Postgres,
     /// Kafka Connect: one standalone worker, in the stacks that ask for it.
     Connect,
+    /// Alertmanager, in the stacks that ask for it.
+    Alertmanager,
 }
 
 impl Server {
     /// Those of every stack, in the order they are listed to people.
     pub const ALL: [Self; 3] = [Self::Kafka, Self::Registry, Self::Postgres];
     /// And what only some stacks have.
-    pub(crate) const KNOWN: [Self; 4] = [Self::Kafka, Self::Registry, Self::Postgres, Self::Connect];
+    pub(crate) const KNOWN: [Self; 5] =
+        [Self::Kafka, Self::Registry, Self::Postgres, Self::Connect, Self::Alertmanager];
 
     /// The name in options, files and messages.
     #[must_use]
@@ -46,13 +49,14 @@ impl Server {
             Self::Registry => "registry",
             Self::Postgres => "postgres",
             Self::Connect => "connect",
+            Self::Alertmanager => "alertmanager",
         }
     }
 
     /// The signal that asks for a clean stop.
     pub(crate) fn stop_signal(self) -> i32 {
         match self {
-            Self::Kafka | Self::Registry | Self::Connect => libc::SIGTERM,
+            Self::Kafka | Self::Registry | Self::Connect | Self::Alertmanager => libc::SIGTERM,
             // Fast shutdown. SIGTERM would wait for every client to leave by itself.
             Self::Postgres => libc::SIGINT,
         }
@@ -61,7 +65,7 @@ impl Server {
     /// The signal that the kernel sends when the owner of the stack is gone.
     fn orphan_signal(self) -> i32 {
         match self {
-            Self::Kafka | Self::Registry | Self::Connect => libc::SIGKILL,
+            Self::Kafka | Self::Registry | Self::Connect | Self::Alertmanager => libc::SIGKILL,
             // Immediate shutdown: unlike SIGKILL it takes children and shared memory with it.
             Self::Postgres => libc::SIGQUIT,
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use crate::alertmanager;
 use crate::cache;
 use crate::connect;
 use crate::error::StackError;
@@ -31,6 +32,7 @@ pub struct Stack {
     registry: ServerHandle,
     postgres: ServerHandle,
     connect: Option<ServerHandle>,
+    alertmanager: Option<ServerHandle>,
     state: Arc<StateFile>,
     password_file: PathBuf,
     down: bool,
@@ -70,6 +72,9 @@ impl Stack {
         check_fixed_ports(&options)?;
         let java = java::find()?;
         postgres::check_installed()?;
+        if options.alertmanager {
+            alertmanager::program()?;
+        }
         let programs = cache::programs(&java, cancel)?;
         let connect_jars = options.connect.then(|| cache::connect_jars(cancel)).transpose()?;
         for part in ["data", "logs"] {
@@ -83,7 +88,7 @@ impl Stack {
             .then(|| ProcessId::of(std::process::id()))
             .flatten()
             .map(|process| Owner { process, is_command });
-        // All of them have ended, and Connect may not be among those that start now.
+        // All of them have ended, and the optional ones may not be among those that start now.
         before.servers.values_mut().for_each(|server| server.process = None);
         let last_ports = before.clone();
         let state = Arc::new(StateFile::new(&options.dir, before)?);
@@ -96,6 +101,7 @@ impl Stack {
                     Server::Kafka => kafka::prepare(&options, &java, &programs, [first, second]),
                     Server::Registry => registry::prepare(&options, &java, &programs, first),
                     Server::Postgres => postgres::prepare(&options, first),
+                    Server::Alertmanager => alertmanager::prepare(&options, first),
                     Server::Connect => {
                         let jars = connect_jars.as_deref().expect("it is started only where its jars are");
                         connect::prepare(&options, &java, jars, bootstrap_servers, first)
@@ -140,12 +146,18 @@ impl Stack {
             .map(|_| start(Server::Connect, &bootstrap_servers(kafka.port())))
             .transpose()
             .inspect_err(|_| state.disowned())?;
+        let alertmanager = options
+            .alertmanager
+            .then(|| start(Server::Alertmanager, ""))
+            .transpose()
+            .inspect_err(|_| state.disowned())?;
         Ok(Self {
             password_file: postgres::password_file(&options.dir),
             kafka,
             registry,
             postgres,
             connect,
+            alertmanager,
             state,
             down: false,
             lock,
@@ -169,7 +181,8 @@ impl Stack {
             connect.finish(discard);
         }
         thread::scope(|scope| {
-            for handle in [&mut self.kafka, &mut self.registry, &mut self.postgres] {
+            let others = [&mut self.kafka, &mut self.registry, &mut self.postgres];
+            for handle in others.into_iter().chain(&mut self.alertmanager) {
                 scope.spawn(move || handle.finish(discard));
             }
         });
@@ -204,7 +217,13 @@ impl Stack {
     /// Kafka Connect's REST API, in a stack that has one.
     #[must_use]
     pub fn connect_url(&self) -> Option<String> {
-        self.connect.as_ref().map(|connect| connect_url(connect.port()))
+        self.connect.as_ref().map(|connect| http_url(connect.port()))
+    }
+
+    /// `alerts.alertmanager_url`, in a stack that has one.
+    #[must_use]
+    pub fn alertmanager_url(&self) -> Option<String> {
+        self.alertmanager.as_ref().map(|alertmanager| http_url(alertmanager.port()))
     }
 
     /// The working directory of Kafka Connect: `${file:name:key}` in the configuration of a
@@ -241,19 +260,21 @@ impl Stack {
     /// One of the servers, to break it and to mend it.
     ///
     /// # Panics
-    /// When it is asked for Connect and the stack has none.
+    /// When it is asked for Connect or Alertmanager and the stack has none.
     pub fn server(&mut self, which: Server) -> &mut ServerHandle {
         match which {
             Server::Kafka => &mut self.kafka,
             Server::Registry => &mut self.registry,
             Server::Postgres => &mut self.postgres,
             Server::Connect => self.connect.as_mut().expect("the stack was started with Connect"),
+            Server::Alertmanager => self.alertmanager.as_mut().expect("the stack was started with Alertmanager"),
         }
     }
 
     /// Those that were started.
     pub(crate) fn servers(&mut self) -> impl Iterator<Item = &mut ServerHandle> {
-        [&mut self.kafka, &mut self.registry, &mut self.postgres].into_iter().chain(&mut self.connect)
+        let always = [&mut self.kafka, &mut self.registry, &mut self.postgres];
+        always.into_iter().chain(&mut self.connect).chain(&mut self.alertmanager)
     }
 }
 
@@ -325,8 +346,8 @@ pub(crate) fn registry_url(port: u16) -> String {
     format!("http://127.0.0.1:{port}{}", registry::API_PATH)
 }
 
-/// Kafka Connect's REST API of a stack with this port.
-pub(crate) fn connect_url(port: u16) -> String {
+/// Kafka Connect's REST API or Alertmanager, of a stack with this port.
+pub(crate) fn http_url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
@@ -355,6 +376,7 @@ fn fixed_port(options: &Options, server: Server) -> Option<u16> {
         Server::Registry => options.registry_port,
         Server::Postgres => options.postgres_port,
         Server::Connect => options.connect_port,
+        Server::Alertmanager => options.alertmanager_port,
     }
 }
 
@@ -362,6 +384,9 @@ fn fixed_port(options: &Options, server: Server) -> Option<u16> {
 fn check_fixed_ports(options: &Options) -> Result<(), StackError> {
     if options.connect_port.is_some() && !options.connect {
         return Err(StackError::Usage("a port for Connect was given, and no Connect was asked for".to_owned()));
+    }
+    if options.alertmanager_port.is_some() && !options.alertmanager {
+        return Err(StackError::Usage("a port for Alertmanager was given, and none was asked for".to_owned()));
     }
     for (index, server) in Server::KNOWN.into_iter().enumerate() {
         let Some(port) = fixed_port(options, server) else {

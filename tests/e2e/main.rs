@@ -5,6 +5,7 @@
 mod connect;
 mod consumer;
 mod contract;
+mod incidents;
 mod logins;
 mod refusals;
 mod setup;

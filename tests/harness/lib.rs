@@ -12,6 +12,7 @@ pub mod system;
 pub mod tables;
 pub mod topics;
 pub mod wait;
+pub mod webhook;
 
 pub use compare::Comparison;
 pub use process::Process;

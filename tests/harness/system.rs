@@ -102,6 +102,8 @@ pub struct SystemOptions {
     pub throwaway: bool,
     /// Also start Kafka Connect, without any connector.
     pub connect: bool,
+    /// Also start Alertmanager, which the producer then tells its incidents.
+    pub alertmanager: bool,
     /// Whether Postgres waits for the disk at each commit, whatever `throwaway` says.
     pub postgres_fsync: Option<bool>,
     /// `shared_buffers` of Postgres in MiB; none: the stack's own.
@@ -119,6 +121,7 @@ impl SystemOptions {
             settings: BTreeMap::new(),
             throwaway: false,
             connect: false,
+            alertmanager: false,
             postgres_fsync: None,
             postgres_shared_buffers_mb: None,
         }
@@ -147,6 +150,7 @@ impl System {
         }
         servers.discard = options.throwaway;
         servers.connect = options.connect;
+        servers.alertmanager = options.alertmanager;
         let stack = Stack::up(servers)?;
         let mut listen = BTreeMap::new();
         for name in ["simulator", "producer", "processor", "sink"] {
@@ -235,6 +239,9 @@ impl System {
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value))
         .collect();
+        if let Some(url) = self.stack.alertmanager_url() {
+            settings.insert("alerts.alertmanager_url".to_owned(), quoted(&url));
+        }
         settings.extend(self.options.settings.clone());
         let mut sections: BTreeMap<&str, String> = BTreeMap::new();
         for (name, value) in &settings {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use platform::kafka::{self, Deadline, KafkaConfig, Msg};
 use platform::settings::Settings;
+use schemas::event::{self, BatchEvent};
 
 use crate::System;
 
@@ -37,6 +38,14 @@ pub fn each(system: &System, topic: &str, next: impl FnMut(&Msg<'_>)) -> Result<
     let config = KafkaConfig::new(&settings, "sisdmk-tests")?;
     kafka::read_to_end(&config, topic, true, Deadline::after(READ_LIMIT), next)?;
     Ok(())
+}
+
+/// Every event on `sisdmk.audit`, oldest first.
+pub fn events(system: &System) -> Result<Vec<BatchEvent>> {
+    let mut frames = Vec::new();
+    each(system, "sisdmk.audit", |message| frames.extend(message.value.map(<[u8]>::to_vec)))?;
+    let id = |frame: &[u8]| Some(u32::from_be_bytes(frame.get(1..5)?.try_into().ok()?));
+    frames.iter().map(|frame| Ok(event::decode(frame, id(frame).context("a frame is at least five bytes")?)?)).collect()
 }
 
 /// How many committed records `topic` holds.

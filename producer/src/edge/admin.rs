@@ -3,6 +3,7 @@
 //! Everything is decided by the loop; this hands wishes over and waits for the answer. The bearer token
 //! comes from a file, which is read at each request, so that a new one holds at once.
 
+use crate::incident::{self, Incidents};
 use crate::region::Region;
 use crate::state::{BatchRecord, ScheduleRecord, StoppedFor};
 use axum::Router;
@@ -71,6 +72,8 @@ pub struct StatusView {
     pub next_run: Option<Timestamp>,
     /// The newest batch.
     pub batch: Option<BatchRecord>,
+    /// What is wrong with the source at present, and what to do about it.
+    pub incidents: Vec<serde_json::Value>,
 }
 
 /// What operators are shown; written by the loop, read by the endpoint.
@@ -85,10 +88,12 @@ impl Status {
         schedule: &ScheduleRecord,
         next_run: Option<Timestamp>,
         batch: Option<BatchRecord>,
+        incidents: &Incidents,
     ) {
         let ScheduleRecord { enabled, stopped_for, .. } = *schedule;
+        let incidents = incident::shown(incidents);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            StatusView { source, enabled, stopped_for, next_run, batch };
+            StatusView { source, enabled, stopped_for, next_run, batch, incidents };
     }
 
     /// What is shown now.
@@ -270,7 +275,7 @@ mod tests {
                     }
                     Command::Pause { reply } => {
                         schedule.enabled = false;
-                        shown.set("sdmk-modified/1".to_owned(), &schedule, None, None);
+                        shown.set("sdmk-modified/1".to_owned(), &schedule, None, None, &Incidents::new());
                         let _ = reply.send(Ok(shown.get()));
                     }
                     Command::Resume { reply } => {

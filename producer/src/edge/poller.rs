@@ -1,21 +1,24 @@
 //! The loop: waits for the next cycle, does what the cycle says, and hands back what happened.
 
+mod alarm;
 mod notes;
 
 use crate::config::Config;
 use crate::cycle::{Cycle, Event, FaultKind, Note, Slice, Step};
 use crate::edge::admin::{Command, Refusal, Status};
+use crate::edge::alerts::Alarm;
 use crate::edge::metrics;
 use crate::edge::quarantine::Quarantine;
 use crate::edge::raw_topic::{RawTopic, Transaction, Written};
 use crate::edge::sisdmk::{Answer, CLOCKS_APART_MAX, Sisdmk};
-use crate::incident::{self, Incidents};
+use crate::incident;
 use crate::region::Region;
 use crate::report;
 use crate::schedule::{self, Due};
 use crate::state::{
     BatchKind, BatchRecord, BatchState, BatchStatus, Entry, IncidentKind, Keys, ScheduleRecord, StateView, StoppedFor,
 };
+use alarm::Met;
 use platform::clock;
 use platform::exit::Failure;
 use platform::http::Health;
@@ -45,6 +48,7 @@ pub struct Poller {
     topic: RawTopic,
     quarantine: Option<Quarantine>,
     commands: Receiver<Command>,
+    alarm: Alarm,
     status: Arc<Status>,
     health: Health,
     shutdown: Shutdown,
@@ -102,6 +106,8 @@ pub struct Parts {
     pub view: StateView,
     /// Wishes of operators.
     pub commands: Receiver<Command>,
+    /// The way to those who are told about incidents.
+    pub alarm: Alarm,
     /// What operators are shown.
     pub status: Arc<Status>,
     /// What readiness is made of.
@@ -125,7 +131,8 @@ impl Poller {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, sisdmk, topic, view, commands, status, health, shutdown } = parts;
+        let Parts { config, sisdmk, topic, mut view, commands, alarm, status, health, shutdown } = parts;
+        view.notices = incident::inherited(view.notices, &alarm.targets);
         let keys = Keys::of(&config.profile.profile.name);
         let quarantine = config.quarantine.clone().map(Quarantine::new);
         let jitter = config.jitter.mul_f64(chance());
@@ -137,6 +144,7 @@ impl Poller {
             topic,
             quarantine,
             commands,
+            alarm,
             status,
             health,
             shutdown,
@@ -155,6 +163,7 @@ impl Poller {
             metrics::watermark(region, record);
         }
         self.show(None);
+        self.tell();
         let schedule = self.view.schedule.clone();
         let first = if let Some(open) = self.view.open_batch().cloned() {
             tracing::info!(
@@ -232,6 +241,7 @@ impl Poller {
                     },
                     None => return Ok(Next::Stop),
                 },
+                Some(taken) = self.alarm.taken.recv() => self.taken(taken)?,
             }
         }
     }
@@ -413,6 +423,7 @@ impl Poller {
             tokio::select! {
                 () = self.shutdown.wait() => left = Some(Left::Stopped),
                 Some(command) = self.commands.recv() => self.obey_during_batch(command)?,
+                Some(taken) = self.alarm.taken.recv() => self.taken(taken)?,
                 Some(joined) = running.tasks.join_next() => {
                     let (lane, happened) = joined.map_err(|error| {
                         Failure::runtime("a request ended in a panic").because(error)
@@ -505,8 +516,9 @@ impl Poller {
             code = answer.code, took_ms = answer.took.as_millis(), "request"
         );
         if let Some(apart) = answer.clocks_apart.filter(|apart| *apart > CLOCKS_APART_MAX) {
-            let detail = format!("the source's clock and this host's are {} s apart", apart.as_secs());
-            self.meet(IncidentKind::Clock, &detail, Some(answer.request_id), batch, running)?;
+            let detail = format!("{} s apart", apart.as_secs());
+            let request_id = Some(answer.request_id);
+            self.meet(Met { kind: IncidentKind::Clock, region: None, detail, request_id }, batch, running)?;
         }
         if let Some(body) = answer.odd_body {
             running.odd.insert(lane, (answer.request_id, body));
@@ -571,10 +583,9 @@ impl Poller {
     fn end(&mut self, lane: usize, batch: BatchRecord, running: &mut Running) -> Result<Left, Failure> {
         let status = batch.status.unwrap_or(BatchStatus::Complete);
         if status == BatchStatus::AuthFailed {
-            let detail =
-                "the source refuses the token; no request goes out until its file changes or an operator resumes";
+            let detail = "credentials refused".to_owned();
             let request_id = running.requests.get(&lane).copied();
-            self.meet(IncidentKind::AuthFailed, detail, request_id, &batch, running)?;
+            self.meet(Met { kind: IncidentKind::AuthFailed, region: None, detail, request_id }, &batch, running)?;
         }
         let ended_at = now();
         let source = self.config.source();
@@ -585,18 +596,9 @@ impl Poller {
             schedule.stopped_for = Some(StoppedFor::AuthFailed);
             entries.push(Entry::new(self.keys.schedule(), &schedule));
         }
-        // Only a batch that heard from the source can say that something is over.
-        let met = &running.met;
-        let mut incidents: Incidents = self.view.incidents.clone();
-        if running.good_answers > 0 {
-            for kind in incident::resolved(&mut incidents, met) {
-                tracing::info!(batch_id = %batch.batch_id, incident = kind.as_str(), "incident resolved");
-                events.push(report::incident_resolved(kind, &batch, &source, ended_at));
-            }
-            if incidents != self.view.incidents {
-                entries.push(Entry::new(self.keys.incidents(), &incidents));
-            }
-        }
+        let over = self.over(&batch, running, ended_at);
+        events.extend(over.events);
+        entries.extend(over.entries);
         if self.write(None, events, entries, &running.trace)? != Written::Committed {
             return Ok(Left::Stopped);
         }
@@ -605,10 +607,7 @@ impl Poller {
             fetched = batch.fetched, raw = batch.raw, quarantined = batch.quarantined, requests = batch.requests,
             duration_ms = report::duration_ms(&batch, ended_at), "batch fetched"
         );
-        if incidents.is_empty() {
-            self.health.ok("source");
-        }
-        self.view.incidents = incidents;
+        self.is_over(over.incidents, over.notices);
         self.view.schedule = schedule;
         self.view.batch = Some(batch);
         self.show(None);
@@ -623,7 +622,7 @@ impl Poller {
             let served = schedule.last_due.unwrap_or(self.came_up).max(now());
             runs.then(|| self.config.schedule.next_after(served)).flatten()
         });
-        self.status.set(self.config.source(), schedule, next_run, self.view.batch.clone());
+        self.status.set(self.config.source(), schedule, next_run, self.view.batch.clone(), &self.view.incidents);
     }
 }
 

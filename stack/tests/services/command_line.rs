@@ -118,7 +118,7 @@ fn a_detached_stack_stays_until_down() {
 }
 
 #[test]
-fn connect_comes_where_it_is_asked_for_and_goes_with_the_others() {
+fn connect_and_alertmanager_come_where_they_are_asked_for_and_go_with_the_others() {
     let dir = tempfile::tempdir().expect("a directory");
     let servers = || {
         let status = run(dir.path(), "status", &["--json"]);
@@ -127,11 +127,14 @@ fn connect_comes_where_it_is_asked_for_and_goes_with_the_others() {
         let servers = json["servers"].as_array().expect("a list").clone();
         servers.iter().map(|server| format!("{} {}", server["server"], server["state"])).collect::<Vec<_>>()
     };
-    let output = run(dir.path(), "up", &["--detach", "--kafka-heap-mb=256", "--connect"]);
+    let output = run(dir.path(), "up", &["--detach", "--kafka-heap-mb=256", "--connect", "--alertmanager"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("\nconnect   http://127.0.0.1:"));
-    assert_eq!(servers().len(), 4, "{:?}", servers());
-    assert_eq!(servers().last().map(String::as_str), Some("\"connect\" \"running\""));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("\nconnect   http://127.0.0.1:") && text.contains("\nalerts    http://127.0.0.1:"), "{text}");
+    assert_eq!(
+        servers().get(3..),
+        Some(&["\"connect\" \"running\"", "\"alertmanager\" \"running\""].map(str::to_owned)[..])
+    );
     assert_eq!(run(dir.path(), "down", &[]).status.code(), Some(0));
     assert_eq!(processes_of(dir.path()), Vec::<u32>::new());
     let log = fs::read_to_string(dir.path().join("stack/logs/connect.log")).expect("the log is kept");
@@ -177,6 +180,7 @@ fn a_mistake_on_the_command_line_is_exit_code_2() {
     let dir = tempfile::tempdir().expect("a directory");
     assert_eq!(run(dir.path(), "up", &["--kafka-port=0"]).status.code(), Some(2));
     assert_eq!(run(dir.path(), "up", &["--connect-port=20000"]).status.code(), Some(2), "without --connect");
+    assert_eq!(run(dir.path(), "up", &["--alertmanager-port=20000"]).status.code(), Some(2), "without --alertmanager");
     assert_eq!(run(dir.path(), "sideways", &[]).status.code(), Some(2));
     assert_eq!(run(dir.path(), "up", &["--help"]).status.code(), Some(0));
 }

@@ -1,5 +1,6 @@
-//! What the cycle notes on its way: metrics, log lines, incidents, pages of another shape set aside.
+//! What the cycle notes on its way: log lines, incidents, pages of another shape set aside.
 
+use super::alarm::Met;
 use super::*;
 
 impl Poller {
@@ -38,17 +39,16 @@ impl Poller {
                         %batch_id, trace_id, request_id = request, region = region.as_str(),
                         status = status.as_str(), code, "region given up"
                     );
-                    let detail = format!("{code} in region {region}");
-                    match fault {
-                        Some(FaultKind::Unreachable) => {
-                            self.meet(IncidentKind::Unreachable, &detail, request_id, &batch, running)?;
-                        }
+                    let kind = match fault {
+                        Some(FaultKind::Unreachable) => IncidentKind::Unreachable,
                         Some(FaultKind::Format) => {
                             self.keep_odd_page(lane, batch_id, running);
-                            self.meet(IncidentKind::FormatChanged, &detail, request_id, &batch, running)?;
+                            IncidentKind::FormatChanged
                         }
-                        Some(FaultKind::Auth) | None => {}
-                    }
+                        Some(FaultKind::Auth) | None => continue,
+                    };
+                    let met = Met { kind, region: Some(region.to_string()), detail: code.to_owned(), request_id };
+                    self.meet(met, &batch, running)?;
                 }
             }
         }
@@ -67,27 +67,5 @@ impl Poller {
                 tracing::error!(%batch_id, %request_id, error = %error, "an answer of another shape cannot be kept")
             }
         }
-    }
-
-    /// An incident is met: recorded and told once, however often it is met until it is resolved.
-    pub(super) fn meet(
-        &mut self,
-        kind: IncidentKind,
-        detail: &str,
-        request_id: Option<Uuid>,
-        batch: &BatchRecord,
-        running: &mut Running,
-    ) -> Result<(), Failure> {
-        running.met.insert(kind);
-        self.health.not_ok("source", detail);
-        let Some(open) = incident::opened(&self.view.incidents, kind, batch.batch_id, now()) else { return Ok(()) };
-        tracing::error!(batch_id = %batch.batch_id, trace_id = batch.trace_id, incident = kind.as_str(), detail, "incident opened");
-        // Whoever is to be told besides the audit topic (Alertmanager, a webhook) is told here, and in `end`.
-        let event = report::incident_opened(kind, detail, request_id, batch, &self.config.source(), now());
-        let entry = Entry::new(self.keys.incidents(), &open);
-        if self.write(None, vec![event], vec![entry], &running.trace)? == Written::Committed {
-            self.view.incidents = open;
-        }
-        Ok(())
     }
 }
