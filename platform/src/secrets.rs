@@ -162,6 +162,13 @@ impl SecretFile {
         }
     }
 
+    /// What stands in the file at this moment, without remembering it; `None` if it cannot be read as text.
+    #[must_use]
+    pub fn glance(&self) -> Option<SecretText> {
+        let secret = quietly(&self.path).ok()?;
+        text(&self.path, secret).ok()
+    }
+
     fn remembered(&self) -> std::sync::MutexGuard<'_, Option<SecretBytes>> {
         // Nothing is done under the lock that could leave it half changed.
         self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -278,10 +285,13 @@ mod tests {
         assert!(!secret.changed(), "only the newline went");
         fs::write(&path, b"two\n").expect("write");
         assert!(secret.changed());
+        assert_eq!(secret.glance().expect("text").expose(), "two");
+        assert!(secret.changed(), "a glance is not a reading");
         assert_eq!(secret.read_text().expect("read").expose(), "two");
         assert!(!secret.changed());
         fs::remove_file(&path).expect("remove");
         assert!(!secret.changed(), "a file that is being replaced is not a change yet");
+        assert_eq!(secret.glance(), None);
     }
 
     #[test]

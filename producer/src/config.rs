@@ -1,7 +1,8 @@
 //! The producer's configuration: everything read and checked before any connection is opened.
 
 use crate::cycle::Limits;
-use crate::profile::{AuthKind, PagingKind, Profile};
+use crate::edge::facilities;
+use crate::profile::{AuthKind, Profile};
 use crate::region::{self, Region};
 use crate::schedule::Schedule;
 use platform::exit::Failure;
@@ -23,27 +24,58 @@ pub const PROCESS: &str = "sisdmk-producer";
 /// wait this long when the producer's machine is lost within a transaction.
 const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(60);
 
-/// Configuration of one producer.
-#[derive(Debug)]
-pub struct Config {
+/// What it takes to ask the source.
+#[derive(Debug, Clone)]
+pub struct Api {
     /// What the profile says about the source.
     pub profile: Profile,
     /// Where its records keep identity and stamp.
     pub layout: Layout,
     /// `scheme://host[:port][/path]`, without a slash at the end.
     pub base_url: String,
-    /// Regions of a scheduled batch, at least one.
-    pub regions: Vec<Region>,
-    /// Bounds of a cycle.
-    pub limits: Limits,
-    /// Slices read at the same time, 1 or more.
-    pub lanes: usize,
     /// Time of one request, from connecting to the last byte.
     pub request_timeout: Duration,
     /// Bytes of one body after decompression.
     pub body_bytes_max: usize,
-    /// The source's token.
-    pub token: SecretFile,
+    /// The shortest time between two requests.
+    pub request_interval: Duration,
+    /// What we are known by.
+    pub credential: Credential,
+}
+
+/// What we are known by: a token, or a name with its secret.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    /// File with the token, the password or the client's secret.
+    pub file: PathBuf,
+    /// The user, or the client; none with a token.
+    pub user: Option<String>,
+}
+
+/// Where the codes of the facilities come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FacilityList {
+    /// A file of ours, one code a line.
+    File(PathBuf),
+    /// The source, as the profile's section `[facilities]` says.
+    Source,
+}
+
+/// Configuration of one producer.
+#[derive(Debug)]
+pub struct Config {
+    /// What the profile says about the source.
+    pub profile: Profile,
+    /// How the source is asked.
+    pub api: Api,
+    /// Regions of a scheduled batch; empty where the source is asked by facility.
+    pub regions: Vec<Region>,
+    /// Where the facilities come from; none where the source is asked by region.
+    pub facilities: Option<FacilityList>,
+    /// Bounds of a cycle.
+    pub limits: Limits,
+    /// Slices read at the same time, 1 or more.
+    pub lanes: usize,
     /// Makes every `person_id`; read once.
     pub identity_key: IdentityKey,
     /// When a cycle is due.
@@ -87,21 +119,9 @@ impl Config {
     pub fn new(settings: &Settings) -> Result<Self, Failure> {
         settings.require_for("producer")?;
         links(settings, &[Link::Kafka, Link::Registry, Link::Source, Link::Alerts, Link::Quarantine, Link::Telemetry])?;
-        let (profile, layout) = profile(settings.text("source.profile"))?;
-        let paged = match profile.paging.kind {
-            PagingKind::Page => true,
-            PagingKind::None => false,
-            PagingKind::Cursor => {
-                return Err(unsupported("source.profile", "paging by cursor"));
-            }
-        };
-        match profile.auth.kind {
-            AuthKind::Bearer => settings.require(&["source.token_file"])?,
-            AuthKind::Login => return Err(unsupported("source.profile", "auth.kind = \"login\"")),
-            AuthKind::Oauth2 => return Err(unsupported("source.profile", "auth.kind = \"oauth2\"")),
-        }
-        let token = SecretFile::new(settings.path("source.token_file"));
-        token.read_text()?;
+        let api = Api::new(settings)?;
+        let profile = api.profile.clone();
+        let facilities = facility_list(settings, &profile)?;
         let admin_token = settings.opt_path("producer.admin_token_file").map(SecretFile::new);
         if let Some(token) = &admin_token {
             token.read()?;
@@ -121,15 +141,16 @@ impl Config {
         let schedule = Schedule::parse(settings.text("schedule.cron"), settings.text("schedule.time_zone"))
             .map_err(|error| bad("schedule", &error.to_string()))?;
         let quarantine = quarantine(settings.opt_text("quarantine.url"))?;
-        let base_url = base_url(settings.text("source.base_url"))?;
         let kafka = KafkaConfig::new(settings, PROCESS)?;
         let transaction_timeout = kafka.transaction_timeout().max(TRANSACTION_TIMEOUT_MIN);
         Ok(Self {
-            regions: regions(settings.list("source.regions"), &profile)?,
-            limits: limits(settings, &profile, paged, quarantine.is_some()),
+            regions: match facilities {
+                None => regions(settings.list("source.regions"), &profile)?,
+                Some(_) => Vec::new(),
+            },
+            facilities,
+            limits: limits(settings, &api, quarantine.is_some()),
             lanes: settings.count("source.concurrency").max(1),
-            request_timeout: settings.duration("source.request_timeout"),
-            body_bytes_max: bytes(settings, "source.body_bytes_max"),
             run_on_start: settings.flag("schedule.run_on_start"),
             jitter: settings.duration("schedule.jitter"),
             listen: settings.address("producer.listen"),
@@ -137,9 +158,7 @@ impl Config {
             admin_token: admin_token.map(Arc::new),
             kafka: kafka.with_transaction_timeout(transaction_timeout),
             profile,
-            layout,
-            base_url,
-            token,
+            api,
             identity_key,
             schedule,
             quarantine,
@@ -151,6 +170,42 @@ impl Config {
     #[must_use]
     pub fn source(&self) -> String {
         self.profile.source()
+    }
+}
+
+impl Api {
+    /// Reads and checks what it takes to ask the source, and nothing else.
+    ///
+    /// # Errors
+    /// Exit 2: what is missing or does not fit, by its key.
+    pub fn new(settings: &Settings) -> Result<Self, Failure> {
+        settings.require(&["source.base_url"])?;
+        let (profile, layout) = profile(settings.text("source.profile"))?;
+        let credential = Credential::new(settings, profile.auth.kind)?;
+        secrets::read_text(&credential.file)?;
+        Ok(Self {
+            profile,
+            layout,
+            base_url: base_url(settings.text("source.base_url"))?,
+            request_timeout: settings.duration("source.request_timeout"),
+            body_bytes_max: bytes(settings, "source.body_bytes_max"),
+            request_interval: Duration::from_secs_f64(1.0 / settings.number("source.requests_per_second")),
+            credential,
+        })
+    }
+}
+
+impl Credential {
+    fn new(settings: &Settings, kind: AuthKind) -> Result<Self, Failure> {
+        let (user, key) = match kind {
+            AuthKind::Bearer => (None, "source.token_file"),
+            AuthKind::Login => (Some("source.username"), "source.password_file"),
+            AuthKind::Oauth2 => (Some("source.client_id"), "source.client_secret_file"),
+        };
+        let needed: Vec<&str> = user.into_iter().chain([key]).collect();
+        settings.require(&needed)?;
+        let user = user.map(|key| settings.text(key).to_owned());
+        Ok(Self { file: settings.path(key).to_path_buf(), user })
     }
 }
 
@@ -209,9 +264,35 @@ fn regions(given: &[String], profile: &Profile) -> Result<Vec<Region>, Failure> 
     }
 }
 
-fn limits(settings: &Settings, profile: &Profile, paged: bool, can_quarantine: bool) -> Limits {
+/// Where the facilities come from. The file is read once here, so that a wrong one is found before any
+/// connection is opened.
+pub(crate) fn facility_list(settings: &Settings, profile: &Profile) -> Result<Option<FacilityList>, Failure> {
+    const KEY: &str = "source.facilities_file";
+    if profile.request.facility.is_some() && !settings.list("source.regions").is_empty() {
+        return Err(bad("source.regions", "has no meaning with a profile that asks by facility"));
+    }
+    match (settings.opt_path(KEY), profile.request.facility.is_some(), profile.facilities.is_some()) {
+        (None, false, _) => Ok(None),
+        (Some(_), false, _) => Err(bad(KEY, "has no meaning with a profile that asks by region")),
+        (None, true, true) => Ok(Some(FacilityList::Source)),
+        (None, true, false) => {
+            Err(bad(KEY, "is needed: the profile asks by facility and does not say where they are listed"))
+        }
+        (Some(path), true, _) => {
+            facilities::read(path).map_err(|fault| bad(KEY, &fault.to_string()))?;
+            Ok(Some(FacilityList::File(path.to_path_buf())))
+        }
+    }
+}
+
+/// Rows to ask for in one page.
+pub(crate) fn page_rows_max(settings: &Settings, profile: &Profile) -> u32 {
     let page_size = u32::try_from(settings.int("source.page_size")).unwrap_or(u32::MAX);
-    let page_rows_max = profile.paging.limit_max.unwrap_or(u32::MAX).min(page_size).max(1);
+    profile.paging.limit_max.unwrap_or(u32::MAX).min(page_size).max(1)
+}
+
+fn limits(settings: &Settings, api: &Api, can_quarantine: bool) -> Limits {
+    let profile = &api.profile;
     Limits {
         tries_max: u32::try_from(settings.int("source.retries")).unwrap_or(0) + 1,
         backoff: settings.duration("source.backoff"),
@@ -222,10 +303,12 @@ fn limits(settings: &Settings, profile: &Profile, paged: bool, can_quarantine: b
         hold_bytes_max: bytes(settings, "source.hold_bytes_max"),
         record_bytes_max: bytes(settings, "source.record_bytes_max"),
         can_quarantine,
-        page_rows_max: paged.then_some(page_rows_max),
-        request_interval: Duration::from_secs_f64(1.0 / settings.number("source.requests_per_second")),
+        page_rows_max: profile.paging.limit.is_some().then(|| page_rows_max(settings, profile)),
+        paging: profile.paging.kind,
+        request_interval: api.request_interval,
         lookback: settings.duration("source.lookback"),
-        by_regency: profile.request.regency.is_some(),
+        // Without a total nobody could tell whether the regencies are all of the province.
+        by_regency: profile.request.regency.is_some() && profile.answer.total.is_some(),
         by_window: profile.request.since.is_some() && profile.request.until.is_some(),
     }
 }

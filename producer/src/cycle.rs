@@ -15,15 +15,20 @@
 //! if the regencies did not account for all of it.
 
 mod dialogue;
+mod facilities;
+mod split;
 
-pub use dialogue::{Arrived, Ask, Event, Fault, FaultKind, Limits, Note, Slice, Step};
+pub use dialogue::{Arrived, Ask, Cursor, Event, Fault, FaultKind, Limits, Note, Slice, Step};
 
-use crate::hold::{Check, HeldPage, Hold, Row};
-use crate::region::{self, Region};
+use self::facilities::Facilities;
+use self::split::{Group, expected_bytes};
+use crate::hold::{Check, HeldPage, Hold, Identity, Row};
+use crate::profile::PagingKind;
+use crate::region::Region;
 use crate::state::{BatchRecord, BatchState, BatchStatus, WatermarkRecord};
 use crate::watermark;
 use schemas::Timestamp;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 /// Passes over a slice whose count does not tie, before it fails (DESIGN: after three).
@@ -31,12 +36,6 @@ const PASSES_MAX: u32 = 3;
 
 /// Unreachable slices in a row that end the batch.
 const UNREACHABLE_SLICES_MAX: u32 = 2;
-
-/// No credible row is older than the year 2000, so a window without a lower bound is halved from there.
-const WINDOW_FLOOR: Timestamp = Timestamp(946_684_800_000_000);
-
-/// A window shorter than this is not halved.
-const WINDOW_MIN_US: i64 = 2_000_000;
 
 /// Something to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +52,9 @@ struct Reading {
     started: Option<Timestamp>,
     deadline: Option<Timestamp>,
     page: u32,
+    /// What leads to that page, and marks of what has led to the pages of this pass.
+    cursor: Option<Cursor>,
+    cursors: HashSet<Identity>,
     hold: Hold,
     /// Bytes that the first page says the whole will take.
     expected_bytes: usize,
@@ -71,31 +73,29 @@ impl Reading {
             started: None,
             deadline: None,
             page: 1,
+            cursor: None,
+            cursors: HashSet::new(),
             hold: Hold::default(),
             expected_bytes: 0,
         }
     }
 
+    /// Goes to the first page again.
+    fn rewind(&mut self) {
+        self.page = 1;
+        self.cursor = None;
+        self.cursors.clear();
+    }
+
     /// The same from its beginning, for another time.
-    fn afresh(self) -> Self {
-        Self { started: None, deadline: None, page: 1, hold: Hold::default(), expected_bytes: 0, ..self }
+    fn afresh(mut self) -> Self {
+        self.rewind();
+        Self { started: None, deadline: None, hold: Hold::default(), expected_bytes: 0, ..self }
     }
 
     fn reserved_bytes(&self) -> usize {
         self.hold.held_bytes().max(self.expected_bytes)
     }
-}
-
-/// The regencies of one province, read in place of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Group {
-    since: Option<Timestamp>,
-    keeps_watermark: bool,
-    /// No row later than this is known to have been seen in every regency.
-    bound: Timestamp,
-    highest: Option<Timestamp>,
-    accounted: u64,
-    failed: bool,
 }
 
 /// Work that waits.
@@ -154,6 +154,8 @@ struct Lane {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Publishing {
     region: Region,
+    /// What the slice is called where it is more than one region.
+    label: Option<String>,
     watermark: Option<WatermarkRecord>,
     highest: Option<Timestamp>,
     total: u64,
@@ -175,6 +177,10 @@ pub struct Cycle {
     cycle_deadline: Timestamp,
     token_worked: bool,
     token_renewed: bool,
+    /// Where the source is asked by facility.
+    facilities: Option<Facilities>,
+    /// The batch ends like this once what is being published is committed.
+    ending: Option<BatchStatus>,
     notes: Vec<Note>,
 }
 
@@ -212,6 +218,8 @@ impl Cycle {
             cycle_deadline,
             token_worked: false,
             token_renewed: false,
+            facilities: None,
+            ending: None,
             notes: Vec::new(),
         };
         cycle.queue = regions.into_iter().map(|region| Task::Read(Box::new(cycle.plan(region)))).collect();
@@ -283,15 +291,15 @@ impl Cycle {
         if let Some(lane) = self.lanes.get_mut(lane) {
             lane.tries = 0;
         }
-        if now >= self.cycle_deadline && !self.queue.is_empty() {
-            return self.end(BatchStatus::Incomplete);
+        if now >= self.cycle_deadline && self.has_more() {
+            return self.finish(lane, BatchStatus::Incomplete);
         }
         // One lane alone finds out whether the source answers and takes the token.
         if !self.token_worked && self.lanes.iter().any(|lane| lane.doing != Doing::Nothing) {
             return Step::Rest;
         }
         let deadline = later(now, self.limits.slice_timeout);
-        match self.next_task() {
+        match self.next_task().or_else(|| self.next_facility()) {
             Some(Task::Read(mut reading)) => {
                 reading.deadline = Some(deadline);
                 self.doing(lane, Doing::Read(*reading));
@@ -311,7 +319,8 @@ impl Cycle {
                     self.turn(lane, now)
                 }
             },
-            None if self.lanes.iter().all(|lane| lane.doing == Doing::Nothing) => self.end(BatchStatus::Complete),
+            None if self.is_idle() => self.finish(lane, BatchStatus::Complete),
+            None if self.must_publish(now) => self.publish_group(lane),
             None => Step::Rest,
         }
     }
@@ -331,18 +340,37 @@ impl Cycle {
         self.queue.remove(index)
     }
 
+    /// True if no lane is at anything.
+    fn is_idle(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.doing == Doing::Nothing)
+    }
+
+    /// True if anything waits to be read.
+    fn has_more(&self) -> bool {
+        !self.queue.is_empty() || self.facilities.as_ref().is_some_and(Facilities::has_more)
+    }
+
     /// Puts the request of the lane, unless its time is over.
     fn fetch(&mut self, lane: usize, now: Timestamp) -> Step {
         if now >= self.cycle_deadline {
-            return self.end(BatchStatus::Incomplete);
+            return self.finish(lane, BatchStatus::Incomplete);
         }
         let limit = self.limits.page_rows_max;
         let total_only = limit.map(|_| 1);
-        let ask =
-            |region: &Region, since, until, page, limit| Ask { region: region.clone(), since, until, page, limit };
+        let ask = |region: &Region, since, until, page, limit| Ask {
+            region: region.clone(),
+            since,
+            until,
+            page,
+            limit,
+            cursor: None,
+        };
         let (asked, deadline) = match self.lanes.get(lane).map(|lane| &lane.doing) {
             Some(Doing::Read(reading)) => (
-                ask(&reading.region, reading.since, reading.until, reading.page, limit),
+                Ask {
+                    cursor: reading.cursor.clone(),
+                    ..ask(&reading.region, reading.since, reading.until, reading.page, limit)
+                },
                 reading.deadline.unwrap_or(self.cycle_deadline),
             ),
             Some(Doing::Account { region, since, deadline }) => (ask(region, *since, None, 1, total_only), *deadline),
@@ -389,16 +417,21 @@ impl Cycle {
 
     /// A page of the lane's slice.
     fn page(&mut self, lane: usize, mut reading: Reading, arrived: Arrived, now: Timestamp) -> Step {
-        let Arrived { page, total, source_time } = arrived;
+        let Arrived { page, total, next, source_time } = arrived;
         let shape = |code| Fault { kind: FaultKind::Format, code, retry_after: None };
         let (rows, first) = (page.len(), reading.page == 1 && reading.hold.pass() == 1);
         if reading.hold.repeats(&page) {
             self.doing(lane, Doing::Read(reading));
             return self.failed_try(lane, shape("page_repeated"), 0.0, now);
         }
-        if rows == 0 && reading.hold.rows() == 0 && total.is_some_and(|total| total > 0) {
+        if rows == 0 && reading.hold.rows() == 0 && next.is_none() && total.is_some_and(|total| total > 0) {
             self.doing(lane, Doing::Read(reading));
             return self.failed_try(lane, shape("rows_missing"), 0.0, now);
+        }
+        if next.as_ref().is_some_and(|next| reading.cursors.contains(&Identity::bytes(next.expose().as_bytes()))) {
+            // What has led to a page of this pass already leads round in a circle.
+            self.doing(lane, Doing::Read(reading));
+            return self.failed_try(lane, shape("cursor_repeated"), 0.0, now);
         }
         if let Some(lane) = self.lanes.get_mut(lane) {
             lane.tries = 0;
@@ -417,71 +450,35 @@ impl Cycle {
         if too_long || reserved > self.limits.hold_bytes_max {
             return self.split(lane, reading, started, now);
         }
-        let elsewhere: usize = self.lanes.iter().map(|lane| lane.reserved_bytes()).sum();
-        if elsewhere > 0 && reserved.saturating_add(elsewhere) > self.limits.hold_bytes_max {
+        if self.elsewhere_bytes() > 0
+            && reserved.saturating_add(self.elsewhere_bytes()) > self.limits.hold_bytes_max
+            && !self.make_room(&reading)
+        {
             // It fits alone: it begins again when another lane has given its pages away.
             self.queue.push_front(Task::Read(Box::new(reading.afresh())));
-            return Step::Rest;
+            return if self.has_group() { self.publish_group(lane) } else { Step::Rest };
         }
-        let rows_max = self.limits.page_rows_max.map(|rows| usize::try_from(rows).unwrap_or(usize::MAX));
-        let last = match (rows_max, reading.hold.total()) {
-            (None, _) => true,
-            (Some(_), _) if rows == 0 => true,
-            (Some(_), Some(total)) => reading.hold.rows() >= total,
-            (Some(rows_max), None) => rows < rows_max,
-        };
-        if last {
+        if self.is_last(rows, next.is_some(), &reading.hold) {
             return self.complete(lane, reading, started, now);
         }
         reading.page += 1;
+        reading.cursors.extend(next.as_ref().map(|next| Identity::bytes(next.expose().as_bytes())));
+        reading.cursor = next;
         self.doing(lane, Doing::Read(reading));
         self.fetch(lane, now)
     }
 
-    /// Whether a slice would take longer than a slice may, at the pace that is allowed.
-    fn is_too_long(&self, rows: usize, total: Option<u64>) -> bool {
-        let (Some(total), Some(rows_max)) = (total, self.limits.page_rows_max) else { return false };
-        let time = u128::from(total.div_ceil(u64::from(rows_max.max(1)))) * self.limits.request_interval.as_micros();
-        // Four fifths: a slice may have to be read again in part, and requests take time themselves.
-        total > count(rows) && time > self.limits.slice_timeout.as_micros() / 5 * 4
-    }
-
-    /// Replaces a reading by smaller ones.
-    fn split(&mut self, lane: usize, reading: Reading, started: Timestamp, now: Timestamp) -> Step {
-        if reading.may_split_by_regency && self.limits.by_regency {
-            self.notes.push(Note::Split { region: reading.region.clone(), by_regency: true });
-            self.queue.push_front(Task::CloseGroup(reading.region.clone()));
-            for regency in region::regencies(&reading.region).into_iter().rev() {
-                if self.batch.committed.iter().any(|code| code == regency.as_str()) {
-                    self.queue.push_front(Task::Account { region: regency, since: reading.since });
-                } else {
-                    let mut part = Reading::new(regency, reading.since);
-                    part.keeps_watermark = reading.keeps_watermark;
-                    self.queue.push_front(Task::Read(Box::new(part)));
-                }
-            }
-            let Reading { region, since, keeps_watermark, .. } = reading;
-            let group = Group { since, keeps_watermark, bound: started, highest: None, accounted: 0, failed: false };
-            self.groups.insert(region, group);
-            return self.turn(lane, now);
+    /// Whether a page is the last one of its pass; `hold` has it already.
+    fn is_last(&self, rows: usize, has_next: bool, hold: &Hold) -> bool {
+        match (self.limits.paging, self.limits.page_rows_max, hold.total()) {
+            (PagingKind::None, _, _) => true,
+            (PagingKind::Cursor, _, _) => !has_next,
+            (PagingKind::Page, _, _) if rows == 0 => true,
+            (PagingKind::Page, _, Some(total)) => hold.rows() >= total,
+            // Without a total, a page that is not full is the last one; where nobody says what full is, an empty one.
+            (PagingKind::Page, Some(rows_max), None) => rows < usize::try_from(rows_max).unwrap_or(usize::MAX),
+            (PagingKind::Page, None, None) => false,
         }
-        let low = reading.since.unwrap_or(WINDOW_FLOOR);
-        let high = reading.until.unwrap_or(started);
-        if !self.limits.by_window || high.0.saturating_sub(low.0) < WINDOW_MIN_US {
-            self.doing(lane, Doing::Read(reading));
-            return self.give_up(lane, BatchStatus::Failed, None, "hold_too_small", now);
-        }
-        self.notes.push(Note::Split { region: reading.region.clone(), by_regency: false });
-        // Whole seconds: sources are known to cut fractions off.
-        let middle = Timestamp((low.0 + (high.0 - low.0) / 2).div_euclid(1_000_000) * 1_000_000);
-        let Reading { since, until, completes, .. } = reading;
-        let whole = Reading { may_split_by_regency: false, ..reading.afresh() };
-        // The older half first: a row changed meanwhile moves into the half that is still to be read.
-        let newer = Reading { since: Some(middle), until, completes, ..whole.clone() };
-        let older = Reading { since, until: Some(middle), completes: false, ..whole };
-        self.queue.push_front(Task::Read(Box::new(newer)));
-        self.queue.push_front(Task::Read(Box::new(older)));
-        self.turn(lane, now)
     }
 
     /// The last page of a pass is there.
@@ -495,7 +492,7 @@ impl Cycle {
             }),
             Check::Again => {
                 reading.hold.again();
-                reading.page = 1;
+                reading.rewind();
                 self.doing(lane, Doing::Read(reading));
                 return self.fetch(lane, now);
             }
@@ -505,6 +502,9 @@ impl Cycle {
                 return self.give_up(lane, BatchStatus::FormatChanged, fault, "count_differs", now);
             }
         }
+        if reading.region.is_facility() {
+            return self.gather(lane, reading, now);
+        }
         let Reading { region, until, completes, keeps_watermark, hold, .. } = reading;
         let accounted = hold.total().unwrap_or_default();
         let pages = hold.into_pages();
@@ -512,7 +512,12 @@ impl Cycle {
         let bound = until.map_or(started, |until| until.min(started));
         let watermark = if keeps_watermark { None } else { self.advanced(&region, highest, bound, started) };
         let batch = BatchRecord::clone(&self.batch);
-        self.publish(lane, pages, completes, Publishing { region, watermark, highest, total: accounted, batch })
+        self.publish(
+            lane,
+            pages,
+            completes,
+            Publishing { region, label: None, watermark, highest, total: accounted, batch },
+        )
     }
 
     /// The record of a watermark that moves; none if it stays.
@@ -527,22 +532,6 @@ impl Cycle {
         let watermark = watermark::advance(stored, highest, bound)?;
         let batch_id = self.batch.batch_id;
         (Some(watermark) != stored).then_some(WatermarkRecord { watermark, batch_id, slice_started_at: started })
-    }
-
-    /// All regencies of a province are in; is that the province?
-    fn remainder(&mut self, lane: usize, province: Region, group: Group, total: Option<u64>, now: Timestamp) -> Step {
-        let Group { since, keeps_watermark, bound, highest, accounted, failed: _ } = group;
-        if let Some(total) = total.filter(|total| *total > accounted) {
-            self.notes.push(Note::Remainder { region: province.clone(), accounted, total });
-            let mut whole = Reading::new(province, since);
-            whole.may_split_by_regency = false;
-            whole.keeps_watermark = keeps_watermark;
-            self.queue.push_front(Task::Read(Box::new(whole)));
-            return self.turn(lane, now);
-        }
-        let watermark = if keeps_watermark { None } else { self.advanced(&province, highest, bound, bound) };
-        let batch = BatchRecord::clone(&self.batch);
-        self.publish(lane, Vec::new(), true, Publishing { region: province, watermark, highest: None, total: 0, batch })
     }
 
     /// Hands a complete slice out. `publishing.batch` is the batch as it stands.
@@ -562,10 +551,12 @@ impl Cycle {
             batch.committed.push(publishing.region.to_string());
         }
         let (region, watermark) = (publishing.region.clone(), publishing.watermark);
+        let label = publishing.label.take().unwrap_or_else(|| region.to_string());
         let batch = batch.clone();
         self.doing(lane, Doing::Publish(publishing));
         Step::Publish(Box::new(Slice {
             region,
+            label,
             pages,
             watermark,
             first_ordinal,
@@ -579,7 +570,7 @@ impl Cycle {
 
     fn published(&mut self, lane: usize, now: Timestamp) -> Step {
         if let Doing::Publish(publishing) = self.take(lane) {
-            let Publishing { region, watermark, highest, total, batch } = publishing;
+            let Publishing { region, watermark, highest, total, batch, .. } = publishing;
             if let Some(record) = watermark {
                 self.watermarks.insert(region.clone(), record);
             }
@@ -590,8 +581,12 @@ impl Cycle {
             self.batch = batch;
             self.requests = 0;
             self.unreachable_in_a_row = 0;
+            self.group_published();
         }
-        self.turn(lane, now)
+        match self.ending {
+            Some(status) => self.end(status),
+            None => self.turn(lane, now),
+        }
     }
 
     /// One request failed.
@@ -613,12 +608,7 @@ impl Cycle {
         if tries >= self.limits.tries_max {
             return self.give_up(lane, status, Some(fault.kind), fault.code, now);
         }
-        let doublings = tries.saturating_sub(1).min(20);
-        let longest = self.limits.backoff.saturating_mul(1 << doublings).min(self.limits.backoff_max);
-        // Between half and the whole of it, so that many clients do not come back together.
-        let wait = longest.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
-        let asked = fault.retry_after.unwrap_or_default().min(self.limits.retry_after_max);
-        Step::Wait(wait.max(asked))
+        Step::Wait(self.limits.wait(tries, fault.retry_after, chance))
     }
 
     /// The region of the lane is not read in this batch.
@@ -630,9 +620,17 @@ impl Cycle {
         code: &'static str,
         now: Timestamp,
     ) -> Step {
-        let Some(region) = self.take(lane).region().cloned() else { return self.turn(lane, now) };
+        let taken = self.take(lane);
+        let Some(region) = taken.region().cloned() else { return self.turn(lane, now) };
+        if region.is_facility() && matches!(taken, Doing::Publish(_)) && self.read_one_by_one() {
+            return self.turn(lane, now);
+        }
         self.batch.status = self.batch.status.max(Some(status));
-        self.batch.failed.push(region.to_string());
+        if region.is_facility() {
+            self.give_up_facility(&region);
+        } else {
+            self.batch.failed.push(region.to_string());
+        }
         // Its other windows would leave a hole behind them.
         self.queue.retain(|task| !matches!(task, Task::Read(reading) if reading.region == region));
         if let Some(group) = self.groups.get_mut(&region.province()).filter(|_| !region.is_province()) {
@@ -642,9 +640,18 @@ impl Cycle {
         self.unreachable_in_a_row =
             if fault == Some(FaultKind::Unreachable) { self.unreachable_in_a_row + 1 } else { 0 };
         if self.unreachable_in_a_row >= UNREACHABLE_SLICES_MAX {
-            return self.end(BatchStatus::Failed);
+            return self.finish(lane, BatchStatus::Failed);
         }
-        self.turn(lane, now)
+        match self.ending {
+            Some(status) => self.end(status),
+            None => self.turn(lane, now),
+        }
+    }
+
+    /// Bytes that are held or reserved for anything but the slice at hand.
+    fn elsewhere_bytes(&self) -> usize {
+        let lanes: usize = self.lanes.iter().map(Lane::reserved_bytes).sum();
+        lanes + self.facilities.as_ref().map_or(0, Facilities::held_bytes)
     }
 
     fn end(&mut self, status: BatchStatus) -> Step {
@@ -666,17 +673,6 @@ impl Lane {
             Doing::Read(reading) => reading.reserved_bytes(),
             Doing::Nothing | Doing::Account { .. } | Doing::Remainder { .. } | Doing::Publish(_) => 0,
         }
-    }
-}
-
-/// Bytes that a slice will take, by its first page.
-fn expected_bytes(rows: usize, bytes: usize, total: Option<u64>) -> usize {
-    match (total, count(rows)) {
-        (Some(total), rows) if rows > 0 && total > rows => {
-            let all = u128::from(total) * u128::try_from(bytes).unwrap_or(u128::MAX) / u128::from(rows);
-            usize::try_from(all).unwrap_or(usize::MAX)
-        }
-        _ => bytes,
     }
 }
 

@@ -3,8 +3,10 @@
 
 pub mod admin;
 pub mod alerts;
+pub mod facilities;
 mod metrics;
 pub mod poller;
+pub mod probe;
 pub mod quarantine;
 pub mod raw_topic;
 pub mod sisdmk;

@@ -205,6 +205,7 @@ mod tests {
             requests: 0,
             ordinal: 0,
             fetched_at: None,
+            facilities: None,
         }
     }
 

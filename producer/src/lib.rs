@@ -15,6 +15,7 @@
 pub mod config;
 pub mod cycle;
 pub mod edge;
+pub mod facility;
 pub mod hold;
 pub mod incident;
 pub mod page;
@@ -24,6 +25,8 @@ pub mod report;
 pub mod schedule;
 pub mod state;
 pub mod watermark;
+
+pub use edge::probe;
 
 use clap::Parser;
 use config::{Config, PROCESS};
@@ -36,7 +39,6 @@ use edge::start;
 use platform::exit::{self, Failure};
 use platform::http::{self, Health};
 use platform::registry::Registry;
-use platform::secrets::SecretFile;
 use platform::settings::{CommonArgs, Settings};
 use platform::shutdown::Shutdown;
 use platform::start::Start;
@@ -100,7 +102,7 @@ async fn poll(
     let Some(view) = block_in_place(|| topic.open())? else { return Ok(()) };
     health.ok("state");
     let fetched_at = view.batch.as_ref().and_then(|batch| batch.fetched_at);
-    let sisdmk = Sisdmk::new(&config, SecretFile::new(config.token.path()), fetched_at)?;
+    let sisdmk = Sisdmk::new(&config, fetched_at)?;
     if view.schedule.stopped_for.is_none() && view.incidents.is_empty() {
         health.ok("source");
     } else {

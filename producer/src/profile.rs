@@ -3,9 +3,10 @@
 //! The section `[record]` is read by `schemas::layout` and only checked for presence here. An
 //! unknown key is an error that names the key and its line: a mistyped key must not be ignored.
 
+mod check;
+
 use serde::Deserialize;
-use std::ops::Range;
-use toml::Spanned;
+use std::collections::BTreeMap;
 
 /// The producer's sections of a profile.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -21,6 +22,8 @@ pub struct Profile {
     pub paging: Paging,
     /// Where an answer keeps what the producer needs.
     pub answer: Answer,
+    /// Where the source lists its facilities, if it does.
+    pub facilities: Option<Facilities>,
     /// Read by `schemas::layout`.
     #[serde(rename = "record")]
     _record: serde::de::IgnoredAny,
@@ -46,6 +49,52 @@ pub struct Auth {
     pub carry: Carry,
     /// Name of the query parameter when `carry = "query"`.
     pub query_name: Option<String>,
+    /// Name of the header when `carry = "header"`; `Authorization` where left out.
+    pub header_name: Option<String>,
+    /// What stands before the token in that header; `Bearer` where left out, nothing where empty.
+    pub header_scheme: Option<String>,
+    /// How a token is asked for; with `login` and `oauth2`.
+    pub login: Option<Login>,
+}
+
+/// Section `[auth.login]`: one POST of a form, and an answer with a token in it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// Path below `source.base_url`, beginning with `/`.
+    pub path: String,
+    /// Form field that takes `source.username`, or `source.client_id`.
+    pub user: String,
+    /// Form field that takes the password, or the client's secret.
+    pub secret: String,
+    /// Further parameters of the query, the same every time.
+    #[serde(default)]
+    pub query: BTreeMap<String, String>,
+    /// Further fields of the form, the same every time.
+    #[serde(default)]
+    pub form: BTreeMap<String, String>,
+    /// Where the answer keeps the token.
+    pub token: String,
+    /// Where the answer keeps the token's life, in seconds.
+    pub expires_in: Option<String>,
+    /// The token's life in seconds where the answer does not tell it; unset: until it is refused.
+    pub lifetime_seconds: Option<u32>,
+    /// How long before its end a token is replaced, at most half of its life.
+    #[serde(default = "refresh_before_seconds")]
+    pub refresh_before_seconds: u32,
+    /// Where the answer keeps a status of its own, if it has one.
+    pub status: Option<String>,
+    /// Statuses that mean success.
+    #[serde(default)]
+    pub status_ok: Vec<i64>,
+    /// Statuses that mean that the credentials were refused.
+    #[serde(default)]
+    pub status_auth: Vec<i64>,
+}
+
+/// Long enough for a request that begins just before, short beside a life of an hour.
+fn refresh_before_seconds() -> u32 {
+    60
 }
 
 /// Where the token comes from.
@@ -64,7 +113,7 @@ pub enum AuthKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Carry {
-    /// `Authorization: Bearer ..`.
+    /// A header, `Authorization: Bearer ..` unless the profile says otherwise.
     Header,
     /// A query parameter; it lands in the access logs of whoever sees the address.
     Query,
@@ -122,8 +171,21 @@ pub struct Paging {
     pub limit_max: Option<u32>,
     /// Name of the parameter that takes a cursor.
     pub cursor: Option<String>,
-    /// Where an answer keeps the next cursor.
-    pub next_cursor: Option<String>,
+    /// Where an answer keeps what leads to the next page.
+    pub next: Option<String>,
+    /// What stands there; a cursor where left out.
+    pub next_is: Option<NextIs>,
+}
+
+/// What an answer gives for the next page. Nothing, null or an empty text: this was the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NextIs {
+    /// The cursor itself.
+    #[default]
+    Cursor,
+    /// A link, with the cursor in its query under the name of `cursor`. The link itself is never followed.
+    Link,
 }
 
 /// The way of paging.
@@ -138,7 +200,7 @@ pub enum PagingKind {
     None,
 }
 
-/// Section `[answer]`: top-level names in the JSON object of an answer.
+/// Section `[answer]`: names in the JSON object of an answer; `a.b` is `b` in the object `a`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answer {
@@ -150,12 +212,27 @@ pub struct Answer {
     /// Statuses that mean that our token was refused.
     #[serde(default)]
     pub status_auth: Vec<i64>,
+    /// Statuses that mean success without any record: the source has none for what was asked.
+    #[serde(default)]
+    pub status_empty: Vec<i64>,
     /// Name of the message. It is never logged: what a source writes there is not known.
     pub message: Option<String>,
     /// Name of the array of records.
     pub records: String,
     /// Name of the number of rows over all pages, if the source tells it.
     pub total: Option<String>,
+}
+
+/// Section `[facilities]`: one GET whose answer, of the shape of `[answer]`, lists every facility.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facilities {
+    /// Path below `source.base_url`, beginning with `/`.
+    pub path: String,
+    /// Where the answer keeps the array; that of `[answer]` where left out.
+    pub records: Option<String>,
+    /// Name of the facility's code in each entry; unset: each entry is the code itself.
+    pub code: Option<String>,
 }
 
 /// Why a profile cannot be used.
@@ -179,13 +256,27 @@ impl Profile {
         let profile: Self = toml::from_str(text).map_err(|error| {
             let span = error.span().unwrap_or_default();
             ProfileError {
-                key: key_at(text, &span),
-                line: line_at(text, span.start),
+                key: check::key_at(text, &span),
+                line: check::line_at(text, span.start),
                 message: error.message().to_owned(),
             }
         })?;
-        profile.check(text)?;
+        check::check(&profile, text)?;
         Ok(profile)
+    }
+
+    /// Settings that a producer with this profile does not start without, besides those that every producer needs.
+    #[must_use]
+    pub fn needed_settings(&self) -> Vec<&'static str> {
+        let mut keys = match self.auth.kind {
+            AuthKind::Bearer => vec!["source.token_file"],
+            AuthKind::Login => vec!["source.username", "source.password_file"],
+            AuthKind::Oauth2 => vec!["source.client_id", "source.client_secret_file"],
+        };
+        if self.request.facility.is_some() && self.facilities.is_none() {
+            keys.push("source.facilities_file");
+        }
+        keys
     }
 
     /// `<name>/<version>`: header `sisdmk-source`, field `source` of every event.
@@ -193,133 +284,7 @@ impl Profile {
     pub fn source(&self) -> String {
         format!("{}/{}", self.profile.name, self.profile.version)
     }
-
-    /// Rules that stand between keys.
-    fn check(&self, text: &str) -> Result<(), ProfileError> {
-        let fault = |section: &str, key: &str, message: &str| ProfileError {
-            key: format!("{section}.{key}"),
-            line: line_of(text, section, key),
-            message: message.to_owned(),
-        };
-        let name = &self.profile.name;
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if name.is_empty() || !name.bytes().all(plain) {
-            return Err(fault("profile", "name", "must be lower-case letters, digits and hyphens"));
-        }
-        if self.auth.carry == Carry::Query && self.auth.query_name.is_none() {
-            return Err(fault("auth", "query_name", "is needed with carry = \"query\""));
-        }
-        if !self.request.path.starts_with('/') {
-            return Err(fault("request", "path", "must begin with '/'"));
-        }
-        let request = &self.request;
-        if request.province.is_none() && request.regency.is_none() && request.facility.is_none() {
-            return Err(fault("request", "province", "one of province, regency, facility is needed"));
-        }
-        if (request.since.is_some() || request.until.is_some()) && request.time_format.is_none() {
-            return Err(fault("request", "time_format", "is needed with since or until"));
-        }
-        let paging = &self.paging;
-        match paging.kind {
-            PagingKind::Page if paging.page.is_none() => {
-                return Err(fault("paging", "page", "is needed with kind = \"page\""));
-            }
-            PagingKind::Cursor if paging.cursor.is_none() || paging.next_cursor.is_none() => {
-                return Err(fault("paging", "cursor", "cursor and next_cursor are needed with kind = \"cursor\""));
-            }
-            PagingKind::Page | PagingKind::Cursor | PagingKind::None => {}
-        }
-        if paging.limit.is_some() != paging.limit_max.is_some() || paging.limit_max == Some(0) {
-            return Err(fault("paging", "limit_max", "limit and limit_max (1 or more) belong together"));
-        }
-        if self.answer.status.is_some() && self.answer.status_ok.is_empty() {
-            return Err(fault("answer", "status_ok", "must name the statuses that mean success"));
-        }
-        Ok(())
-    }
-}
-
-/// Line of a byte position, from 1.
-fn line_at(text: &str, at: usize) -> usize {
-    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
-}
-
-/// The key that a fault is about: what the parser points at, else the key of that line.
-fn key_at(text: &str, span: &Range<usize>) -> String {
-    let bare = |text: &str| {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
-    };
-    let at = text.get(span.clone()).unwrap_or_default().trim();
-    if bare(at) && at.bytes().any(|byte| byte.is_ascii_alphabetic()) {
-        return at.to_owned();
-    }
-    let line = text.lines().nth(line_at(text, span.start) - 1).unwrap_or_default();
-    let key = line.split('=').next().unwrap_or_default().trim().trim_matches(['[', ']']);
-    if bare(key) { key.to_owned() } else { "profile".to_owned() }
-}
-
-/// Line of a key that is present, else of its section, else 1.
-fn line_of(text: &str, section: &str, key: &str) -> usize {
-    type Keys = std::collections::BTreeMap<Spanned<String>, toml::Value>;
-    let sections = toml::from_str::<std::collections::BTreeMap<Spanned<String>, toml::Value>>(text);
-    let Some(found) = sections.ok().and_then(|sections: Keys| {
-        sections.into_keys().find(|name| name.get_ref() == section).map(|name| name.span().start)
-    }) else {
-        return 1;
-    };
-    let first = line_at(text, found);
-    text.lines()
-        .enumerate()
-        .skip(first)
-        .take_while(|(_, line)| !line.trim_start().starts_with('['))
-        .find(|(_, line)| line.split('=').next().is_some_and(|name| name.trim() == key))
-        .map_or(first, |(index, _)| index + 1)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SHIPPED: &str = include_str!("../profiles/sdmk-modified.toml");
-
-    #[test]
-    fn the_shipped_profile_is_read() {
-        let profile = Profile::parse(SHIPPED).expect("a good profile");
-        assert_eq!(profile.source(), "sdmk-modified/1");
-        assert_eq!(profile.paging.limit_max, Some(100));
-        assert_eq!(profile.answer.status_auth, [401, 403]);
-    }
-
-    #[test]
-    fn a_fault_names_its_key_and_line() {
-        let check = |from: &str, to: &str, key: &str, says: &str| {
-            assert_eq!(SHIPPED.matches(from).count(), 1, "{from}");
-            let text = SHIPPED.replacen(from, to, 1);
-            let error = Profile::parse(&text).expect_err(to);
-            let at = SHIPPED.find(from).map_or(0, |at| line_at(SHIPPED, at));
-            assert_eq!((error.key.as_str(), error.line), (key, at), "{error}");
-            assert!(error.message.contains(says), "{error}");
-        };
-        check("province =", "provinz =", "provinz", "unknown field");
-        check("total =", "totl =", "totl", "unknown field");
-        check("name = \"sdmk-modified\"", "name = \"SDMK\"", "profile.name", "lower-case");
-        check("kind = \"bearer\"", "kind = \"basic\"", "kind", "unknown variant");
-        check("path = \"/rest/sdmk\"", "path = \"rest\"", "request.path", "'/'");
-        check("limit_max = 100", "limit_max = 0", "paging.limit_max", "1 or more");
-        check("limit_max = 100", "limit_max = \"many\"", "limit_max", "invalid type");
-        check("status_ok = [200]", "status_ok = []", "answer.status_ok", "success");
-        check("[answer]", "[answers]", "answers", "unknown field");
-    }
-
-    #[test]
-    fn keys_that_need_each_other_are_asked_for() {
-        let check = |from: &str, to: &str, key: &str| {
-            let error = Profile::parse(&SHIPPED.replacen(from, to, 1)).expect_err(to);
-            assert_eq!(error.key, key);
-        };
-        check("carry = \"header\"", "carry = \"query\"", "auth.query_name");
-        check("time_format = \"rfc3339\"", "", "request.time_format");
-        check("page = \"page\"", "", "paging.page");
-        check("kind = \"page\"", "kind = \"cursor\"", "paging.cursor");
-    }
-}
+mod tests;

@@ -34,7 +34,7 @@ pub fn slice(slice: &Slice, source: &str, now: Timestamp) -> Option<BatchEvent> 
         partition: Some(0),
         first_offset: Some(signed(slice.first_ordinal)),
         next_offset: Some(signed(slice.batch.ordinal)),
-        region: Some(slice.region.to_string()),
+        region: Some(slice.label.clone()),
         counts: counts(slice.fetched, slice.raw, slice.quarantined, slice.requests),
         ..event(EventType::StageReport, &[STAGE, INPUT, "0", &first], &slice.batch, source, now)
     })

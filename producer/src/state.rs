@@ -140,6 +140,23 @@ pub struct BatchRecord {
     /// The greatest `sisdmk-fetched-at` given so far: it never decreases.
     #[serde(default)]
     pub fetched_at: Option<Timestamp>,
+    /// How far it has come, where the source is asked by facility.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facilities: Option<FacilitiesRecord>,
+}
+
+/// How far a batch has come through a list of facilities, in the order of their codes. It stays this small
+/// however long the list is, because it is written with every transaction.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FacilitiesRecord {
+    /// Facilities of the list.
+    pub planned: u64,
+    /// Of these, in `sisdmk.raw`, or without any record.
+    pub done: u64,
+    /// Of these, given up in this batch.
+    pub failed: u64,
+    /// Every facility up to this code is done or given up; none: not even the first.
+    pub through: Option<String>,
 }
 
 /// When the source was read by the clock, and whether it may be.
@@ -155,11 +172,22 @@ pub struct ScheduleRecord {
     pub last_batch_id: Option<Uuid>,
     /// Set while nothing may be asked.
     pub stopped_for: Option<StoppedFor>,
+    /// Mark of the credential that was refused: another one ends the stop, also after a restart. It is keyed,
+    /// so that it says nothing about the credential.
+    #[serde(default)]
+    pub refused: Option<String>,
 }
 
 impl Default for ScheduleRecord {
     fn default() -> Self {
-        Self { enabled: true, last_due: None, last_started: None, last_batch_id: None, stopped_for: None }
+        Self {
+            enabled: true,
+            last_due: None,
+            last_started: None,
+            last_batch_id: None,
+            stopped_for: None,
+            refused: None,
+        }
     }
 }
 
@@ -409,7 +437,7 @@ mod tests {
         let schedule = ScheduleRecord { stopped_for: Some(StoppedFor::AuthFailed), ..ScheduleRecord::default() };
         assert_eq!(
             serde_json::to_string(&schedule).expect("JSON"),
-            r#"{"enabled":true,"last_due":null,"last_started":null,"last_batch_id":null,"stopped_for":"auth_failed"}"#
+            r#"{"enabled":true,"last_due":null,"last_started":null,"last_batch_id":null,"stopped_for":"auth_failed","refused":null}"#
         );
         let batch_id = batch.batch_id;
         let written = r#"{"unreachable":{"opened_at":"2026-11-23T01:02:03.000004Z","batch_id":"019ab000-0000-7000-8000-000000000001","region":"32","detail":"http_5xx","request_id":null,"trace_id":"0af7651916cd43dd8448eb211c80319c"}}"#;

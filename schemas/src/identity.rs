@@ -36,6 +36,9 @@ pub struct EmptyKey;
 /// What [`IdentityKey::fingerprint`] signs. It can never be a NIK, so no person has this HMAC.
 const FINGERPRINT_INPUT: &[u8] = b"sisdmk identity fingerprint v1";
 
+/// What comes before every credential that is marked; it can never be a NIK either.
+const CREDENTIAL_INPUT: &[u8] = b"sisdmk credential mark v1";
+
 impl IdentityKey {
     /// `secret` is the whole key: the file's bytes without the one trailing newline that editors add, which whoever
     /// reads secret files has taken off already.
@@ -52,6 +55,19 @@ impl IdentityKey {
     pub fn fingerprint(&self) -> String {
         let high = self.sign(FINGERPRINT_INPUT) >> 64;
         format!("{high:016x}")
+    }
+
+    /// Sixteen hexadecimal digits by which a credential is known again, without being kept. `parts`: what the
+    /// credential is made of, in a fixed order. Without the key the mark says nothing, not even to somebody who
+    /// tries likely passwords one by one.
+    #[must_use]
+    pub fn credential_mark(&self, parts: &[&[u8]]) -> String {
+        let mut input = CREDENTIAL_INPUT.to_vec();
+        for part in parts {
+            input.extend_from_slice(&part.len().to_be_bytes());
+            input.extend_from_slice(part);
+        }
+        format!("{:016x}", self.sign(&input) >> 64)
     }
 
     /// The first 128 bits of HMAC-SHA-256(key, the 16 digits) as a version 8 UUID.
@@ -173,6 +189,19 @@ mod tests {
         assert_eq!(person_id.0.get_version_num(), 8);
         assert_eq!(person_id.0.get_variant(), uuid::Variant::RFC4122);
         assert_eq!(key().fingerprint(), "84fb6d8277ca2807");
+    }
+
+    #[test]
+    fn a_credential_is_known_again_and_by_nobody_else() {
+        let mark = key().credential_mark(&[b"user", b"password"]);
+        assert_eq!(mark, key().credential_mark(&[b"user", b"password"]));
+        assert_eq!(mark.len(), 16);
+        for other in [&[b"user".as_slice(), b"Password"] as &[&[u8]], &[b"userp", b"assword"], &[b"user"], &[]] {
+            assert_ne!(key().credential_mark(other), mark);
+        }
+        let another = IdentityKey::from_secret(b"another key").expect("a key");
+        assert_ne!(another.credential_mark(&[b"user", b"password"]), mark);
+        assert_ne!(key().credential_mark(&[]), key().fingerprint());
     }
 
     #[test]

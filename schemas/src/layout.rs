@@ -275,7 +275,10 @@ pub fn shipped(name: &str) -> Option<&'static str> {
 }
 
 /// Name and text of every profile that ships with the programs.
-pub const SHIPPED: &[(&str, &str)] = &[("sdmk-modified", include_str!("../../producer/profiles/sdmk-modified.toml"))];
+pub const SHIPPED: &[(&str, &str)] = &[
+    ("sdmk-modified", include_str!("../../producer/profiles/sdmk-modified.toml")),
+    ("biodata-facility", include_str!("../../producer/profiles/biodata-facility.toml")),
+];
 
 /// Milliseconds since 1970, digits only. Fifteen of them reach the year 33658.
 pub(crate) fn epoch_ms(text: &str) -> Option<Timestamp> {

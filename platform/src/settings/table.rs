@@ -96,6 +96,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("source.profile", Kind::Text, &[PRODUCER, PROCESSOR, CONSOLE], "Name of a shipped profile, or the path of a profile file.").default("sdmk-modified"),
     setting("source.base_url", Kind::Url, &[PRODUCER, CONSOLE], "Where the source's API starts; the profile's paths are added.").needed(&[PRODUCER]),
     setting("source.regions", Kind::List, &[PRODUCER], "Kemendagri codes to poll, `32` or `32.73`; empty: all provinces.").default(""),
+    setting("source.facilities_file", Kind::Path, &[PRODUCER, CONSOLE], "File with the codes of the facilities to poll, one a line (profiles that ask by facility); read again for each batch."),
     setting("source.lookback", Kind::Duration, &[PRODUCER], "How far before its watermark a slice starts again. Too small: rows that become visible late are missed; too large: more rows are read twice, and dropped as equal.").default("10m").within("0s", "30d"),
     setting("source.token_file", Kind::Path, &[PRODUCER, CONSOLE], "File with the bearer token (profiles with `auth.kind = \"bearer\"`).").secret(),
     setting("source.username", Kind::Text, &[PRODUCER, CONSOLE], "User of the login (profiles with `auth.kind = \"login\"`)."),

@@ -1,9 +1,11 @@
 //! What the cycle is told and what it answers: its bounds, the events that go in, the steps that come out.
 
 use crate::hold::HeldPage;
+use crate::profile::PagingKind;
 use crate::region::Region;
 use crate::state::{BatchRecord, BatchStatus, WatermarkRecord};
 use schemas::Timestamp;
+use std::fmt;
 use std::time::Duration;
 
 /// The bounds of a cycle; each is a setting.
@@ -27,8 +29,10 @@ pub struct Limits {
     pub record_bytes_max: usize,
     /// True if a record that is too large, or a page of another shape, has a place to go.
     pub can_quarantine: bool,
-    /// Rows on a page; none where one answer holds everything.
+    /// Rows on a page; none where the source is not told how many.
     pub page_rows_max: Option<u32>,
+    /// How a long answer is cut into pages.
+    pub paging: PagingKind,
     /// The shortest time between two requests.
     pub request_interval: Duration,
     /// How far before its watermark a slice begins.
@@ -39,10 +43,47 @@ pub struct Limits {
     pub by_window: bool,
 }
 
+impl Limits {
+    /// How long to wait after a number of failed tries of one request. `chance`, in `[0, 1)`, spreads the wait
+    /// between half and the whole of it, so that many clients do not come back together. The source's own wish
+    /// counts up to its cap.
+    #[must_use]
+    pub fn wait(&self, tries: u32, retry_after: Option<Duration>, chance: f64) -> Duration {
+        let doublings = tries.saturating_sub(1).min(20);
+        let longest = self.backoff.saturating_mul(1 << doublings).min(self.backoff_max);
+        let wait = longest.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
+        wait.max(retry_after.unwrap_or_default().min(self.retry_after_max))
+    }
+}
+
+/// What a source gave us to ask for the next page with. It is not shown: nobody knows what it is made of.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Cursor(String);
+
+impl Cursor {
+    /// Wraps what the source gave.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The cursor itself, for a request.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Cursor {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Cursor({} bytes)", self.0.len())
+    }
+}
+
 /// One request for rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
-    /// Of which region.
+    /// Of which region, or facility.
     pub region: Region,
     /// Changed at or after.
     pub since: Option<Timestamp>,
@@ -52,6 +93,8 @@ pub struct Ask {
     pub page: u32,
     /// Rows on a page: the source's maximum, or 1 where only the total is wanted.
     pub limit: Option<u32>,
+    /// What leads to this page; none for the first one, and where pages are numbered.
+    pub cursor: Option<Cursor>,
 }
 
 /// How a request failed.
@@ -83,6 +126,8 @@ pub struct Arrived {
     pub page: HeldPage,
     /// Rows over all pages, as the source says now.
     pub total: Option<u64>,
+    /// What leads to the next page, where pages are chained.
+    pub next: Option<Cursor>,
     /// The source's clock when it answered; unlike the page's `fetched_at` it may go back.
     pub source_time: Timestamp,
 }
@@ -138,8 +183,10 @@ pub enum Step {
 /// A complete slice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slice {
-    /// Its region.
+    /// Its region; the last one of a group of facilities.
     pub region: Region,
+    /// What it is called in reports and logs: the region, or `<first>..<last>` for a group of facilities.
+    pub label: String,
     /// Its pages.
     pub pages: Vec<HeldPage>,
     /// Where the region's watermark goes; none: it stays.

@@ -1,7 +1,11 @@
 //! The cycle against named histories, then against random ones with a source that changes under it.
 
+mod cursor;
+mod facilities;
+
 use super::*;
-use crate::hold::{Identity, Origin, Row};
+use crate::hold::{Origin, Row};
+use crate::region as regions;
 use crate::state::BatchKind;
 use schemas::PersonId;
 use std::collections::BTreeMap;
@@ -21,6 +25,7 @@ fn limits() -> Limits {
         record_bytes_max: 100,
         can_quarantine: true,
         page_rows_max: Some(2),
+        paging: PagingKind::Page,
         request_interval: Duration::ZERO,
         lookback: Duration::ZERO,
         by_regency: true,
@@ -46,6 +51,7 @@ fn batch(planned: &[&str]) -> BatchRecord {
         requests: 0,
         ordinal: 7,
         fetched_at: None,
+        facilities: None,
     }
 }
 
@@ -67,7 +73,7 @@ fn page(rows: &[(u8, i64)], bytes: usize, at: i64) -> HeldPage {
 }
 
 fn arrived(rows: &[(u8, i64)], total: u64, at: i64) -> Event {
-    Event::Page(Arrived { page: page(rows, 10, at), total: Some(total), source_time: Timestamp(at) })
+    Event::Page(Arrived { page: page(rows, 10, at), total: Some(total), next: None, source_time: Timestamp(at) })
 }
 
 fn fault(kind: FaultKind) -> Event {
@@ -315,7 +321,7 @@ fn a_province_that_takes_too_long_is_read_by_regency() {
     let now = Timestamp(0);
     fetch(cycle.next(0, Event::Free, now));
     let mut step = cycle.next(0, arrived(&[(1, 1), (2, 2)], 100, 50 * SECOND), now);
-    let regencies = region::regencies(&region("31"));
+    let regencies = regions::regencies(&region("31"));
     for (index, regency) in (0_u8..).zip(&regencies) {
         assert_eq!(fetch(step).region, *regency);
         let slice = publish(cycle.next(0, arrived(&[(index, i64::from(index) * SECOND)], 1, 60 * SECOND), now));
@@ -476,7 +482,7 @@ impl Source {
         let given: Vec<(u8, i64)> = rows.into_iter().skip(first).take(limit).collect();
         let mut page = page(&given, 10, self.now);
         page.highest = page.highest.filter(|highest| highest.0 <= self.now + 300 * SECOND);
-        Event::Page(Arrived { page, total: Some(total), source_time: Timestamp(self.now) })
+        Event::Page(Arrived { page, total: Some(total), next: None, source_time: Timestamp(self.now) })
     }
 }
 

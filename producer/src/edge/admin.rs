@@ -55,6 +55,8 @@ pub enum Refusal {
     BatchRunning,
     /// The source refuses our token.
     Stopped,
+    /// A region is asked for, and the source is read by facility.
+    ByFacility,
     /// The process is to stop.
     Stopping,
 }
@@ -235,6 +237,12 @@ fn refused(refusal: Refusal) -> Response {
             "auth_failed",
             "the source refuses the token; put a new one into its file, or resume",
             None,
+        ),
+        Refusal::ByFacility => error(
+            StatusCode::BAD_REQUEST,
+            "bad_region",
+            "this source is read by facility; leave the region out",
+            Some("region"),
         ),
         Refusal::Stopping => error(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the producer is stopping", None),
     }

@@ -1,6 +1,7 @@
 //! The loop: waits for the next cycle, does what the cycle says, and hands back what happened.
 
 mod alarm;
+mod facilities;
 mod notes;
 
 use crate::config::Config;
@@ -16,7 +17,8 @@ use crate::region::Region;
 use crate::report;
 use crate::schedule::{self, Due};
 use crate::state::{
-    BatchKind, BatchRecord, BatchState, BatchStatus, Entry, IncidentKind, Keys, ScheduleRecord, StateView, StoppedFor,
+    BatchKind, BatchRecord, BatchState, BatchStatus, Entry, FacilitiesRecord, IncidentKind, Keys, ScheduleRecord,
+    StateView, StoppedFor,
 };
 use alarm::Met;
 use platform::clock;
@@ -58,6 +60,8 @@ pub struct Poller {
     came_up: Timestamp,
     /// Delay of the next scheduled cycle, drawn anew for each.
     jitter: Duration,
+    /// The facilities as they were last read; none where the source is asked by region.
+    facilities: Vec<Region>,
 }
 
 /// What the loop is to do next.
@@ -151,6 +155,7 @@ impl Poller {
             view,
             came_up: now(),
             jitter,
+            facilities: Vec::new(),
         }
     }
 
@@ -171,7 +176,7 @@ impl Poller {
                 planned = open.planned.len(), "resuming the batch that was left open"
             );
             Some(Next::Run(Box::new(open)))
-        } else if schedule.stopped_for.is_some() && self.token_is_newer() {
+        } else if schedule.stopped_for.is_some() && self.is_another_credential() {
             self.clear_stop()?;
             schedule.enabled.then(|| self.start_regular(schedule.last_due)).transpose()?
         } else if schedule.stopped_for.is_none() && schedule.enabled && self.config.run_on_start {
@@ -211,8 +216,8 @@ impl Poller {
             let mut due = None;
             if schedule.stopped_for.is_some() {
                 wait = TOKEN_LOOK;
-                if self.sisdmk.token_file_changed() {
-                    tracing::info!("the token's file has changed; the source is asked again");
+                if self.is_another_credential() {
+                    tracing::info!("there is another token or secret; the source is asked again");
                     self.clear_stop()?;
                     if schedule.enabled {
                         return self.start_regular(schedule.last_due);
@@ -260,6 +265,10 @@ impl Poller {
                     let _ = reply.send(Err(Refusal::Stopped));
                     return Ok(None);
                 }
+                if region.is_some() && self.config.facilities.is_some() {
+                    let _ = reply.send(Err(Refusal::ByFacility));
+                    return Ok(None);
+                }
                 let regions = region.map_or_else(|| self.config.regions.clone(), |region| vec![region]);
                 let started = self.start(BatchKind::Manual, regions, since, self.view.schedule.last_due)?;
                 let answer = started.as_ref().map(|batch| batch.batch_id).ok_or(Refusal::Stopping);
@@ -274,9 +283,9 @@ impl Poller {
             }
             Command::Resume { reply } => {
                 let was_stopped = self.view.schedule.stopped_for.is_some();
-                let fresh = ScheduleRecord { enabled: true, stopped_for: None, ..self.view.schedule.clone() };
+                let fresh =
+                    ScheduleRecord { enabled: true, stopped_for: None, refused: None, ..self.view.schedule.clone() };
                 let written = self.write_schedule(fresh)?;
-                self.renew_token();
                 self.show(None);
                 let _ = reply.send(written.then(|| self.status.get()).ok_or(Refusal::Stopping));
                 if was_stopped && written {
@@ -311,17 +320,15 @@ impl Poller {
         }
     }
 
-    /// Whether the token was changed while no process of ours was looking.
-    fn token_is_newer(&self) -> bool {
-        let changed = std::fs::metadata(self.config.token.path()).and_then(|file| file.modified());
-        let stopped = self.view.schedule.last_started;
-        changed.ok().zip(stopped).is_some_and(|(changed, stopped)| clock::micros(changed) > stopped.0)
+    /// Whether we have another token or secret than the one that was refused; this process may be a later one.
+    fn is_another_credential(&self) -> bool {
+        let refused = self.view.schedule.refused.as_deref();
+        refused.is_some_and(|refused| self.sisdmk.is_another_credential(refused))
     }
 
     /// The source may be asked again.
     fn clear_stop(&mut self) -> Result<(), Failure> {
-        self.renew_token();
-        self.write_schedule(ScheduleRecord { stopped_for: None, ..self.view.schedule.clone() })?;
+        self.write_schedule(ScheduleRecord { stopped_for: None, refused: None, ..self.view.schedule.clone() })?;
         Ok(())
     }
 
@@ -362,6 +369,7 @@ impl Poller {
             requests: 0,
             ordinal: former.map_or(0, |former| former.ordinal),
             fetched_at: former.and_then(|former| former.fetched_at),
+            facilities: self.config.facilities.is_some().then(FacilitiesRecord::default),
         };
         let schedule = ScheduleRecord {
             last_due: due,
@@ -400,7 +408,7 @@ impl Poller {
 
     /// Runs a batch to its end, or until the process is to stop; then it stays open.
     async fn batch(&mut self, batch: BatchRecord) -> Result<Left, Failure> {
-        self.renew_token();
+        self.sisdmk.begin();
         self.show(None);
         let watermarks = self.view.watermarks.clone();
         let trace = trace_of(&batch, self.config.sample_ratio);
@@ -416,7 +424,15 @@ impl Poller {
             met: BTreeSet::new(),
             good_answers: 0,
         };
-        let mut cycle = Cycle::new(batch, watermarks, self.config.limits.clone(), self.config.lanes);
+        let (limits, lanes) = (self.config.limits.clone(), self.config.lanes);
+        let mut cycle = if self.config.facilities.is_some() {
+            match self.over_facilities(batch, &mut running).await? {
+                Ok(cycle) => cycle,
+                Err(left) => return Ok(left),
+            }
+        } else {
+            Cycle::new(batch, watermarks, limits, lanes)
+        };
         running.resting.extend(0..cycle.lanes());
         let mut left = self.wake(&mut cycle, &mut running)?;
         while left.is_none() {
@@ -510,7 +526,10 @@ impl Poller {
         let answer = *answer;
         running.requests.insert(lane, answer.request_id);
         let batch = cycle.batch();
-        metrics::request(&self.config.profile.request.path, &answer.code, answer.took);
+        // Where the login before it failed, that is what was counted.
+        if answer.sent {
+            metrics::request(&self.config.profile.request.path, &answer.code, answer.took);
+        }
         tracing::debug!(
             batch_id = %batch.batch_id, trace_id = batch.trace_id, request_id = %answer.request_id,
             code = answer.code, took_ms = answer.took.as_millis(), "request"
@@ -550,7 +569,7 @@ impl Poller {
         if written == Written::Committed {
             metrics::slice(slice);
             tracing::info!(
-                batch_id = %batch.batch_id, trace_id = batch.trace_id, region = slice.region.as_str(),
+                batch_id = %batch.batch_id, trace_id = batch.trace_id, region = slice.label,
                 fetched = slice.fetched, raw = slice.raw, quarantined = slice.quarantined, "slice published"
             );
             if let Some(record) = slice.watermark {
@@ -594,6 +613,7 @@ impl Poller {
         let mut schedule = self.view.schedule.clone();
         if status == BatchStatus::AuthFailed {
             schedule.stopped_for = Some(StoppedFor::AuthFailed);
+            schedule.refused = Some(self.sisdmk.credential_mark());
             entries.push(Entry::new(self.keys.schedule(), &schedule));
         }
         let over = self.over(&batch, running, ended_at);

@@ -1,32 +1,33 @@
-//! The source over HTTP: the only file that speaks to it.
+//! The source over HTTP: this file and those below it are the only ones that speak to it.
 //!
 //! One call is one request and its whole answer. Tries, waits and what a fault means for a slice belong
 //! to the cycle. Nothing here logs an address or an error of the HTTP client as it is: with some
 //! profiles the token stands in the query.
 
+mod link;
+mod token;
+
 use crate::config::Config;
 use crate::cycle::{Arrived, Ask, Fault, FaultKind};
+use crate::edge::metrics;
+use crate::facility;
 use crate::hold::Origin;
 use crate::page;
-use crate::profile::{Carry, Profile};
+use crate::profile::{Answer as Answers, Paging, PagingKind, Profile};
+use crate::region::Region;
+pub(crate) use link::{Link, Reply};
+use link::{http_date, unreachable};
 use platform::clock;
 use platform::exit::Failure;
-use platform::secrets::{SecretFault, SecretFile, SecretText};
+use platform::secrets::SecretFault;
 use platform::telemetry::TraceContext;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::header::{DATE, HeaderMap};
 use schemas::Timestamp;
 use schemas::identity::IdentityKey;
 use schemas::layout::Layout;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
-
-/// Redirects within the same origin that are followed.
-const REDIRECTS_MAX: usize = 3;
 
 /// A `Date` further from this host's clock than this is no time at all; the host's clock is taken then.
 /// Without the bound one bad answer would freeze `fetched_at`, which never decreases, in the future.
@@ -38,15 +39,10 @@ pub const CLOCKS_APART_MAX: Duration = Duration::from_secs(120);
 /// The source.
 #[derive(Debug)]
 pub struct Sisdmk {
-    client: Client,
+    link: Link,
     profile: Profile,
     layout: Layout,
     key: IdentityKey,
-    address: String,
-    body_bytes_max: usize,
-    token_file: SecretFile,
-    token: Mutex<Token>,
-    pace: Pace,
     /// The greatest `fetched_at` given so far.
     fetched_at: AtomicI64,
 }
@@ -60,6 +56,8 @@ pub struct Answer {
     pub code: String,
     /// From the request to the last byte.
     pub took: Duration,
+    /// False if the login before it failed: then it never went out.
+    pub sent: bool,
     /// The request carried a token that has been replaced since: a refusal of it says nothing.
     pub token_was_replaced: bool,
     /// How far the source's clock is from this host's.
@@ -70,186 +68,127 @@ pub struct Answer {
     pub odd_body: Option<Vec<u8>>,
 }
 
-/// The token in use; the number grows with each other one.
-#[derive(Debug, Clone)]
-struct Token {
-    number: u64,
-    text: SecretText,
-}
-
-/// Spreads requests evenly, over all slices.
-#[derive(Debug)]
-struct Pace {
-    interval: Duration,
-    next: Mutex<Option<Instant>>,
-}
-
-impl Pace {
-    /// When the next request may go out; it is taken by asking.
-    fn take(&self, now: Instant) -> Instant {
-        let mut next = self.next.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let at = next.map_or(now, |next| next.max(now));
-        *next = Some(at + self.interval);
-        at
-    }
-}
-
-/// The body did not come whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BodyFault {
-    TooLarge,
-    Cut,
-    Timeout,
-}
-
 impl Sisdmk {
     /// The source that the configuration names. Nothing is asked yet.
     ///
     /// `fetched_at`: the greatest one that was given before this process started.
     ///
     /// # Errors
-    /// Exit 2 when the token cannot be read or TLS cannot be set up.
-    pub fn new(config: &Config, token_file: SecretFile, fetched_at: Option<Timestamp>) -> Result<Self, Failure> {
-        let token = token_file.read_text()?;
-        // The token goes to one origin only, and no proxy of the environment sees it.
-        let same_origin = Policy::custom(|attempt| {
-            let same = attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
-            if same && attempt.previous().len() <= REDIRECTS_MAX { attempt.follow() } else { attempt.stop() }
-        });
-        let client = Client::builder()
-            .timeout(config.request_timeout)
-            .redirect(same_origin)
-            .no_proxy()
-            .gzip(true)
-            .user_agent(concat!("sisdmk-stream/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Failure::config("cannot set up HTTP").because(error.without_url()))?;
+    /// Exit 2 when the secret cannot be read or TLS cannot be set up.
+    pub fn new(config: &Config, fetched_at: Option<Timestamp>) -> Result<Self, Failure> {
         Ok(Self {
-            client,
-            profile: config.profile.clone(),
-            layout: config.layout.clone(),
+            link: Link::new(&config.api)?,
+            profile: config.api.profile.clone(),
+            layout: config.api.layout.clone(),
             key: config.identity_key.clone(),
-            address: format!("{}{}", config.base_url, config.profile.request.path),
-            body_bytes_max: config.body_bytes_max,
-            token_file,
-            token: Mutex::new(Token { number: 0, text: token }),
-            pace: Pace { interval: config.limits.request_interval, next: Mutex::new(None) },
             fetched_at: AtomicI64::new(fetched_at.map_or(i64::MIN, |at| at.0)),
         })
     }
 
-    /// Reads the token's file again. True if there is another token now.
+    /// Takes up what stands in the file of the secret; what was refused before may be tried once more. At the
+    /// beginning of a batch, and when an operator says so.
+    pub fn begin(&self) {
+        self.link.tokens.begin();
+    }
+
+    /// The token in use was refused: true if there is another one, or if another login may bring one.
     ///
     /// # Errors
-    /// When the file cannot be read; the former token stays.
+    /// When the file of the secret cannot be read; the former one stays.
     pub fn renew_token(&self) -> Result<bool, SecretFault> {
-        let fresh = self.token_file.read_text()?;
-        let mut token = self.token.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let changed = token.text != fresh;
-        if changed {
-            *token = Token { number: token.number + 1, text: fresh };
-        }
-        Ok(changed)
+        self.link.tokens.renew()
     }
 
-    fn token(&self) -> Token {
-        self.token.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
-
-    /// Whether the token's file holds another token than the one in use.
+    /// By which the token or secret in use is known again.
     #[must_use]
-    pub fn token_file_changed(&self) -> bool {
-        self.token_file.changed()
+    pub fn credential_mark(&self) -> String {
+        self.link.tokens.mark(&self.key)
+    }
+
+    /// Whether the file holds another token or secret, or the name that goes with it is another one, than what
+    /// was refused.
+    #[must_use]
+    pub fn is_another_credential(&self, refused: &str) -> bool {
+        self.link.tokens.mark_of_file(&self.key).is_some_and(|mark| mark != refused)
     }
 
     /// Puts one request, in its turn, and reads the whole answer.
     pub async fn fetch(&self, ask: &Ask, trace: &TraceContext) -> Answer {
-        sleep_until(self.pace.take(Instant::now())).await;
-        let request_id = Uuid::now_v7();
-        let watch = clock::Stopwatch::start();
+        let reply = self.link.get(&self.profile.request.path, &query(&self.profile, ask), trace).await;
+        let host_now = Timestamp(clock::now_micros());
+        let content_type = reply.content_type().map(str::to_owned);
+        let Reply { request_id, code, took, sent, token_was_replaced, head, body } = reply;
         let mut answer = Answer {
             request_id,
-            code: String::new(),
-            took: Duration::ZERO,
-            token_was_replaced: false,
+            code,
+            took,
+            sent,
+            token_was_replaced,
             clocks_apart: None,
             outcome: Err(unreachable("network")),
             odd_body: None,
         };
-        let token = self.token();
-        match self.send(ask, &token.text, request_id, trace).await {
-            Ok(response) => self.read(response, trace, &mut answer).await,
-            Err(error) => {
-                let code = error_code(&error);
-                code.clone_into(&mut answer.code);
-                answer.outcome = Err(unreachable(code));
-            }
+        let (mut at, mut fetched_at) = (host_now, host_now);
+        if let Some((_, headers)) = &head {
+            let (source_time, apart) = source_time(headers, host_now);
+            at = source_time;
+            fetched_at = self.fetched_at(source_time);
+            answer.clocks_apart = apart;
         }
-        answer.took = watch.elapsed();
-        answer.token_was_replaced = token.number != self.token().number;
+        match body {
+            Ok(body) => self.understand(body, content_type.as_deref(), (at, fetched_at), trace, &mut answer),
+            Err(fault) => answer.outcome = Err(fault),
+        }
         answer
     }
 
-    async fn send(
-        &self,
-        ask: &Ask,
-        token: &SecretText,
-        request_id: Uuid,
-        trace: &TraceContext,
-    ) -> reqwest::Result<Response> {
-        let mut query = query(&self.profile, ask);
-        let mut request = self
-            .client
-            .get(&self.address)
-            .header("x-request-id", request_id.to_string())
-            .header("traceparent", trace.traceparent());
-        match self.profile.auth.carry {
-            Carry::Header => {
-                if let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", token.expose())) {
-                    value.set_sensitive(true);
-                    request = request.header(AUTHORIZATION, value);
-                }
-            }
-            Carry::Query => {
-                let name = self.profile.auth.query_name.clone().unwrap_or_default();
-                query.push((name, token.expose().to_owned()));
-            }
+    /// Asks for the list of facilities that the profile declares; and the request's id.
+    pub async fn facilities(&self, trace: &TraceContext) -> (Uuid, Result<Vec<Region>, Fault>) {
+        let odd = |code| Fault { kind: FaultKind::Format, code, retry_after: None };
+        let Some(declared) = &self.profile.facilities else { return (Uuid::nil(), Err(odd("facilities_undeclared"))) };
+        let reply = self.link.get(&declared.path, &[], trace).await;
+        let content_type = reply.content_type().map(str::to_owned);
+        let Reply { request_id, mut code, took, sent, body, .. } = reply;
+        let codes = body.and_then(|body| {
+            let Profile { answer, paging, .. } = &self.profile;
+            let records = declared.records.clone().unwrap_or_else(|| answer.records.clone());
+            // One answer holds the list: neither a total nor a next page is looked for.
+            let answer = Answers { records, total: None, ..answer.clone() };
+            let paging = Paging { next: None, ..paging.clone() };
+            let page = page::read(&body, content_type.as_deref(), &answer, &paging).map_err(|fault| Fault {
+                kind: fault.kind(),
+                code: fault.code(),
+                retry_after: None,
+            })?;
+            let entries = page.records.iter().map(|range| body.get(range.clone()).unwrap_or_default());
+            let codes = entries
+                .map(|entry| page::code(entry, declared.code.as_deref()).and_then(|code| Region::facility(&code)));
+            let codes = codes.collect::<Option<Vec<_>>>().ok_or(odd("facility_unreadable"))?;
+            facility::in_order(codes).ok_or(odd("facilities_missing"))
+        });
+        if let Err(fault) = &codes {
+            fault.code.clone_into(&mut code);
         }
-        request.query(&query).send().await
+        if sent {
+            metrics::request(&declared.path, &code, took);
+        }
+        (request_id, codes)
     }
 
-    async fn read(&self, response: Response, trace: &TraceContext, answer: &mut Answer) {
-        let status = response.status();
-        answer.code = status.as_u16().to_string();
-        let host_now = Timestamp(clock::now_micros());
-        let (source_time, apart) = source_time(response.headers(), host_now);
-        let fetched_at = self.fetched_at(source_time);
-        answer.clocks_apart = apart;
-        if status != StatusCode::OK {
-            let retry_after = retry_after(response.headers(), host_now);
-            answer.outcome = Err(Fault { retry_after, ..status_fault(status) });
-            return;
-        }
-        let content_type =
-            response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let body = match body(response, self.body_bytes_max).await {
-            Ok(body) => body,
-            Err(fault) => {
-                let code = match fault {
-                    BodyFault::TooLarge => "body_too_large",
-                    BodyFault::Cut => "cut_body",
-                    BodyFault::Timeout => "timeout",
-                };
-                code.clone_into(&mut answer.code);
-                answer.outcome = Err(unreachable(code));
-                return;
-            }
-        };
-        match page::read(&body, content_type.as_deref(), &self.profile.answer) {
+    /// Cuts the records out of a body. `times`: the source's clock, and the page's `fetched_at`.
+    fn understand(
+        &self,
+        body: Vec<u8>,
+        content_type: Option<&str>,
+        (source_time, fetched_at): (Timestamp, Timestamp),
+        trace: &TraceContext,
+        answer: &mut Answer,
+    ) {
+        match page::read(&body, content_type, &self.profile.answer, &self.profile.paging) {
             Ok(found) => {
                 let origin = Origin { request_id: answer.request_id, traceparent: trace.traceparent(), fetched_at };
                 let page = page::hold(body, &found.records, &self.layout, &self.key, origin);
-                answer.outcome = Ok(Arrived { page, total: found.total, source_time });
+                answer.outcome = Ok(Arrived { page, total: found.total, next: found.next, source_time });
             }
             Err(fault) => {
                 fault.code().clone_into(&mut answer.code);
@@ -276,93 +215,28 @@ fn source_time(headers: &HeaderMap, host_now: Timestamp) -> (Timestamp, Option<D
 }
 
 /// The parameters of a request, without the token.
-fn query(profile: &Profile, ask: &Ask) -> Vec<(String, String)> {
+pub(crate) fn query(profile: &Profile, ask: &Ask) -> Vec<(String, String)> {
     let request = &profile.request;
-    let region = if ask.region.is_province() { &request.province } else { &request.regency };
+    let region = if ask.region.is_facility() {
+        &request.facility
+    } else if ask.region.is_province() {
+        &request.province
+    } else {
+        &request.regency
+    };
+    let page = (profile.paging.kind == PagingKind::Page).then(|| ask.page.to_string());
     let named = |name: &Option<String>, value: Option<String>| Some((name.clone()?, value?));
     [
         named(region, Some(ask.region.digits())),
         named(&request.since, ask.since.map(|at| at.to_string())),
         named(&request.until, ask.until.map(|at| at.to_string())),
-        named(&profile.paging.page, Some(ask.page.to_string())),
+        named(&profile.paging.page, page),
         named(&profile.paging.limit, ask.limit.map(|limit| limit.to_string())),
+        named(&profile.paging.cursor, ask.cursor.as_ref().map(|cursor| cursor.expose().to_owned())),
     ]
     .into_iter()
     .flatten()
     .collect()
-}
-
-/// The body, decompressed, up to a cap: a small compressed body may be a huge one.
-async fn body(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, BodyFault> {
-    let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-    if announced > bytes_max {
-        return Err(BodyFault::TooLarge);
-    }
-    let mut body = Vec::with_capacity(announced);
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) => {
-                if body.len() + chunk.len() > bytes_max {
-                    return Err(BodyFault::TooLarge);
-                }
-                body.extend_from_slice(&chunk);
-            }
-            Ok(None) => {
-                body.shrink_to_fit();
-                return Ok(body);
-            }
-            Err(error) if error.is_timeout() => return Err(BodyFault::Timeout),
-            Err(_) => return Err(BodyFault::Cut),
-        }
-    }
-}
-
-fn unreachable(code: &'static str) -> Fault {
-    Fault { kind: FaultKind::Unreachable, code, retry_after: None }
-}
-
-/// Our word for an error of the HTTP client; its own text may hold the address.
-fn error_code(error: &reqwest::Error) -> &'static str {
-    if error.is_timeout() {
-        "timeout"
-    } else if error.is_connect() {
-        "connect"
-    } else if error.is_builder() {
-        "bad_request"
-    } else {
-        "network"
-    }
-}
-
-/// What a status other than 200 means.
-fn status_fault(status: StatusCode) -> Fault {
-    match status.as_u16() {
-        401 => Fault { kind: FaultKind::Auth, code: "http_401", retry_after: None },
-        403 => Fault { kind: FaultKind::Auth, code: "http_403", retry_after: None },
-        429 => unreachable("http_429"),
-        500..=599 => unreachable("http_5xx"),
-        300..=399 => unreachable("http_redirect"),
-        400..=499 => unreachable("http_4xx"),
-        _ => unreachable("http_other"),
-    }
-}
-
-/// The wait that the source asks for: seconds, or an HTTP date. Anything else, and a date in the past, is
-/// no wish.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
-    }
-    let until = http_date(text)?;
-    u64::try_from(until.0.saturating_sub(now.0)).ok().map(Duration::from_micros)
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`, the form that RFC 9110 asks for.
-fn http_date(text: &str) -> Option<Timestamp> {
-    let text = text.trim().strip_suffix("GMT")?;
-    let date = chrono::DateTime::parse_from_rfc2822(&format!("{text}+0000")).ok()?;
-    Some(Timestamp(date.timestamp_micros()))
 }
 
 #[cfg(test)]

@@ -55,7 +55,12 @@ impl Poller {
         let (mut incidents, mut notices) = (self.view.incidents.clone(), self.view.notices.clone());
         let (mut events, mut entries) = (Vec::new(), Vec::new());
         if running.good_answers > 0 {
-            let configured: Vec<String> = self.config.regions.iter().map(ToString::to_string).collect();
+            let mut configured: Vec<String> = self.config.regions.iter().map(ToString::to_string).collect();
+            // A facility that this batch has not come to says nothing yet.
+            if let Some(record) = &batch.facilities {
+                let met_in = incidents.values().filter_map(|incident| incident.region.clone());
+                configured.extend(met_in.filter(|code| record.through.as_ref().is_none_or(|through| code > through)));
+            }
             for (kind, record) in incident::resolved(&mut incidents, &running.met, batch, &configured) {
                 tracing::info!(batch_id = %batch.batch_id, incident = kind.as_str(), "incident resolved");
                 events.push(report::incident_resolved(kind, batch, &self.config.source(), ended_at));

@@ -1,16 +1,25 @@
 //! The edge against a server that answers with scripted bytes: what a well-behaved HTTP library would
 //! never send.
 
+mod auth;
+mod drive;
+mod lies;
+mod third;
+
+use super::link::{Pace, retry_after};
 use super::*;
 use crate::profile::Profile;
 use crate::region::Region;
 use platform::settings::Settings;
+use reqwest::header::{HeaderValue, RETRY_AFTER};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 const PROFILE: &str = include_str!("../../../profiles/sdmk-modified.toml");
 const TOKEN: &str = "hunter22-token";
@@ -26,7 +35,7 @@ enum Script {
     Drip(Vec<u8>),
 }
 
-/// Serves one script a connection, in order, and hands out each request's head.
+/// Serves one script a connection, in order, and hands out each request: its head and, with a length, its body.
 async fn serve(scripts: Vec<Script>) -> (String, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = format!("http://{}", listener.local_addr().expect("an address"));
@@ -43,6 +52,13 @@ async fn serve(scripts: Vec<Script>) -> (String, mpsc::UnboundedReceiver<String>
                         Err(_) => return,
                     }
                 }
+                let text = String::from_utf8(head.clone()).expect("text").to_ascii_lowercase();
+                let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
+                let mut body = vec![0; length.map_or(0, |length| length.trim().parse().expect("a length"))];
+                if stream.read_exact(&mut body).await.is_err() {
+                    return;
+                }
+                head.extend_from_slice(&body);
                 let _ = heads.send(String::from_utf8(head).expect("text"));
                 match script {
                     Script::Send(bytes) => drop(stream.write_all(&bytes).await),
@@ -72,6 +88,10 @@ fn secret(folder: &Path, name: &str, content: &str) -> String {
 
 /// The source at this address. The folder holds the secrets.
 fn source(address: &str, folder: &Path, more: &[(&str, &str)]) -> Sisdmk {
+    Sisdmk::new(&configured(address, folder, more), None).expect("a source")
+}
+
+fn configured(address: &str, folder: &Path, more: &[(&str, &str)]) -> Config {
     let (token, key) = (secret(folder, "token", TOKEN), secret(folder, "key", "a key of invented people"));
     let mut pairs = vec![
         ("kafka.bootstrap_servers", "127.0.0.1:1"),
@@ -85,9 +105,7 @@ fn source(address: &str, folder: &Path, more: &[(&str, &str)]) -> Sisdmk {
         ("source.requests_per_second", "1000"),
     ];
     pairs.extend_from_slice(more);
-    let config = Config::new(&Settings::from_pairs(pairs).expect("settings")).expect("a configuration");
-    let file = SecretFile::new(config.token.path());
-    Sisdmk::new(&config, file, None).expect("a source")
+    Config::new(&Settings::from_pairs(pairs).expect("settings")).expect("a configuration")
 }
 
 fn ask() -> Ask {
@@ -98,6 +116,7 @@ fn ask() -> Ask {
         until: None,
         page: 2,
         limit: Some(100),
+        cursor: None,
     }
 }
 
@@ -215,7 +234,7 @@ async fn a_token_never_leaves_its_origin_and_never_shows() {
     assert!(Profile::parse(&profile).is_ok());
     let path = folder.path().join("profile.toml");
     std::fs::write(&path, profile).expect("a profile");
-    // The source sends us to another port of this machine: that is another origin.
+    // Wherever the source sends us, here to another port of this machine, the token does not follow.
     let (elsewhere, mut heads_elsewhere) = serve(vec![Script::Send(answer("200 OK", GOOD.as_bytes()))]).await;
     let (address, mut heads) =
         serve(vec![Script::Send(answer(&format!("307 Moved\r\nlocation: {elsewhere}/rest/sdmk?token={TOKEN}"), b""))])
@@ -237,11 +256,13 @@ async fn another_token_is_taken_up_when_asked_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let (address, mut heads) = serve(vec![Script::Send(answer("200 OK", GOOD.as_bytes())); 2]).await;
     let sisdmk = source(&address, folder.path(), &[]);
-    assert!(!sisdmk.renew_token().expect("a token") && !sisdmk.token_file_changed());
+    let mark = sisdmk.credential_mark();
+    assert!(!sisdmk.renew_token().expect("a token") && !sisdmk.is_another_credential(&mark));
     secret(folder.path(), "token", "another");
-    assert!(sisdmk.token_file_changed());
+    assert!(sisdmk.is_another_credential(&mark));
     sisdmk.fetch(&ask(), &TraceContext::new_root()).await;
-    assert!(sisdmk.renew_token().expect("a token") && !sisdmk.token_file_changed());
+    assert!(sisdmk.renew_token().expect("a token") && sisdmk.is_another_credential(&mark));
+    assert!(!sisdmk.is_another_credential(&sisdmk.credential_mark()));
     sisdmk.fetch(&ask(), &TraceContext::new_root()).await;
     assert!(heads.recv().await.expect("a request").contains(TOKEN));
     assert!(heads.recv().await.expect("a request").contains("Bearer another\r\n"));
