@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// What else the console may name of the stages it looks into.
-const CONSOLE_MAY_NAME: [(&str, &[&str]); 2] = [("sink::", &["migrations"]), ("producer::", &["profile"])];
+const CONSOLE_MAY_NAME: [(&str, &[&str]); 2] = [("sink::", &["migrations"]), ("producer::", &["profile", "probe"])];
 
 /// Client libraries and the only crates of ours that may name them.
 const HOMES: [(&str, &[&str]); 5] = [

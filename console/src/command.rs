@@ -65,6 +65,28 @@ pub(crate) enum Verb {
     /// Compare the schemas of this program with the registry
     #[command(subcommand)]
     Schema(SchemaVerb),
+    /// Look at the source
+    #[command(subcommand)]
+    Source(SourceVerb),
+}
+
+/// Verbs below `source`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SourceVerb {
+    /// Put one request, with a login where one is needed, and hold its answer against the profile: names and
+    /// kinds, never a value
+    Probe(ProbeArgs),
+}
+
+/// `sisdmk source probe`
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// The region to ask for: a province (32) or a regency (32.73) [default: the first one configured]
+    #[arg(long, value_name = "CODE", value_parser = region_code, conflicts_with = "facility")]
+    pub(crate) region: Option<String>,
+    /// The facility to ask for, where the source is read by facility [default: the first one of the list]
+    #[arg(long, value_name = "CODE")]
+    pub(crate) facility: Option<String>,
 }
 
 /// Verbs below `config`.
@@ -248,6 +270,7 @@ impl Verb {
             Self::Resume => "resume",
             Self::Schema(SchemaVerb::Check) => "schema check",
             Self::Schema(SchemaVerb::Diff) => "schema diff",
+            Self::Source(SourceVerb::Probe(_)) => "source probe",
         }
     }
 }
@@ -307,6 +330,8 @@ mod tests {
             ("resume", "resume"),
             ("schema check", "schema check"),
             ("schema diff", "schema diff"),
+            ("source probe", "source probe --region 32.73"),
+            ("source probe", "source probe --facility P3273000001"),
         ];
         for (name, line) in lines {
             let cli = parsed(&format!(

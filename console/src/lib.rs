@@ -17,6 +17,7 @@ mod evolution;
 mod mask;
 mod outcome;
 mod setup;
+mod shape;
 mod table;
 mod verbs;
 mod words;

@@ -133,3 +133,115 @@ fn the_configuration_of_the_operations_page_is_valid() {
     let unreadable = &object(&printed)["result"]["unreadable_secrets"];
     assert_eq!(unreadable.as_array().map(Vec::len), Some(secrets), "only the secrets are not there: {unreadable}");
 }
+
+/// Answers each connection with the next of these, and closes. The address, and a folder with a token.
+fn source(answers: Vec<String>) -> (String, tempfile::TempDir) {
+    use std::io::{BufRead as _, Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for answer in answers {
+            let (stream, _) = listener.accept().expect("a connection");
+            let mut reader = std::io::BufReader::new(stream);
+            let (mut line, mut length) = (String::new(), 0);
+            while reader.read_line(&mut line).expect("a line") > 2 {
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().expect("a length");
+                }
+                line.clear();
+            }
+            reader.read_exact(&mut vec![0; length]).expect("a body");
+            reader.into_inner().write_all(answer.as_bytes()).expect("sent");
+        }
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, content) in [("token", "TOPSECRET"), ("password", "TOPSECRET"), ("list", "P1\nP2\n")] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("a file");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, mode).expect("a mode");
+    }
+    (address, folder)
+}
+
+fn http(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+}
+
+/// The probe against these answers, for programs and for people.
+fn probed(line: &str, profile: &str, answers: &[String]) -> (Printed, Printed) {
+    let run = |line: &str| {
+        let (address, folder) = source(answers.to_vec());
+        let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+        let printed = ran_with(
+            line,
+            [
+                ("source.profile", profile),
+                ("source.base_url", &address),
+                ("source.token_file", &path("token")),
+                ("source.username", "dinkes"),
+                ("source.password_file", &path("password")),
+                ("source.facilities_file", &path("list")),
+                ("source.request_timeout", "5s"),
+                ("security.allow_plaintext", "true"),
+            ],
+        );
+        for hidden in ["TOPSECRET", "3273015705900004", "Contoh"] {
+            assert!(!printed.stdout.contains(hidden) && !printed.stderr.contains(hidden), "{hidden}: {printed:?}");
+        }
+        printed
+    };
+    (run(&format!("{line} --json")), run(line))
+}
+
+#[test]
+fn a_probe_shows_what_came_and_no_value() {
+    let person = r#"{"NIK":"3273015705900004","NAMA":"Contoh","STATUS_AKTIF":"Aktif","BARU":1}"#;
+    let token = http("200 OK", r#"{"token":"TOPSECRET"}"#);
+    let page = http("200 OK", &format!(r#"{{"status":200,"message":"Contoh","data":[{person}]}}"#));
+    let (programs, people) = probed("sisdmk source probe", "biodata-facility", &[token.clone(), page]);
+    let told = object(&programs);
+    assert_eq!((programs.exit, told["ok"].as_bool()), (0, Some(true)), "{told}");
+    let result = &told["result"];
+    assert_eq!((&result["place"], &result["logged_in"], &result["rows"]), (&"P1".into(), &true.into(), &1.into()));
+    let nik = &result["fields"][0];
+    assert_eq!((&nik["field"], &nik["source"], &nik["found"]), (&"record.fields.nik".into(), &"NIK".into(), &1.into()));
+    assert_eq!(nik["kinds"][0], "text");
+    assert!(
+        result["missing"].as_array().is_some_and(|missing| missing.contains(&"record.fields.alamat".into())),
+        "{result}"
+    );
+    assert_eq!(result["unknown"][0]["name"], "BARU");
+    assert_eq!(people.exit, 0);
+    for shown in ["record.fields.nik", "missing", "unknown, 1", "brought a token"] {
+        assert!(people.stdout.contains(shown), "{shown}: {}", people.stdout);
+    }
+
+    // A mandatory field that is not there.
+    let page = http("200 OK", r#"{"status":200,"data":[{"NIK":"3273015705900004","NAMA":"Contoh"}]}"#);
+    let (programs, _) = probed("sisdmk source probe --facility P2", "biodata-facility", &[token.clone(), page]);
+    let told: Value = serde_json::from_str(&programs.stdout).expect("JSON");
+    assert_eq!((programs.exit, told["error"]["code"].as_str()), (3, Some("source_differs")), "{told}");
+    assert_eq!(told["result"]["place"], "P2");
+}
+
+#[test]
+fn a_probe_that_fails_says_why_and_ends_with_3_or_2() {
+    let check = |line: &str, profile: &str, answers: &[String], exit: u8, code: &str| {
+        let (programs, people) = probed(line, profile, answers);
+        let told: Value = serde_json::from_str(&programs.stdout).expect("JSON");
+        assert_eq!((programs.exit, told["error"]["code"].as_str()), (exit, Some(code)), "{told}");
+        assert_eq!(people.exit, exit);
+    };
+    let probe = "sisdmk source probe";
+    check(probe, "biodata-facility", &[http("401 No", "Contoh")], 3, "source_refused");
+    check(probe, "sdmk-modified", &[http("403 No", "Contoh")], 3, "source_refused");
+    check(probe, "sdmk-modified", &[http("500 Oops", "Contoh")], 3, "source_unreachable");
+    check(probe, "sdmk-modified", &[http("302 Moved\r\nlocation: /?token=TOPSECRET", "")], 3, "source_unreachable");
+    check(probe, "sdmk-modified", &[], 3, "source_unreachable");
+    check(probe, "sdmk-modified", &[http("200 OK", "<html>Contoh")], 3, "source_differs");
+    check(probe, "sdmk-modified", &[http("200 OK", r#"{"status":200,"data":["Contoh"]}"#)], 3, "source_differs");
+    check("sisdmk source probe --facility P1", "sdmk-modified", &[], 2, "configuration");
+    check("sisdmk source probe --region 32", "biodata-facility", &[], 2, "configuration");
+    check("sisdmk source probe --region 99", "sdmk-modified", &[], 2, "configuration");
+}

@@ -9,11 +9,12 @@ mod lag;
 mod reasons;
 mod schema;
 mod setup;
+mod source;
 mod validate;
 
 use platform::settings::Settings;
 
-use crate::command::{BatchesVerb, ConfigVerb, DlqVerb, SchemaVerb, Verb};
+use crate::command::{BatchesVerb, ConfigVerb, DlqVerb, SchemaVerb, SourceVerb, Verb};
 use crate::outcome::Outcome;
 
 /// Does what a verb asks.
@@ -37,5 +38,6 @@ pub(crate) async fn perform(verb: &Verb, settings: &Settings) -> Outcome {
         Verb::Resume => admin::resume(settings).await,
         Verb::Schema(SchemaVerb::Check) => schema::check(settings).await,
         Verb::Schema(SchemaVerb::Diff) => schema::diff(settings).await,
+        Verb::Source(SourceVerb::Probe(args)) => source::probe(settings, args).await,
     }
 }

@@ -52,6 +52,9 @@ pub(crate) fn run(settings: &Settings) -> Outcome {
     match profile {
         Err(failure) => faults.push(platform::exit::sentence(&failure)),
         Ok((profile, layout)) => {
+            if let Err(errors) = settings.require(&profile.needed_settings()) {
+                faults.extend(told(errors).filter(|fault| !faults.contains(fault)).collect::<Vec<_>>());
+            }
             lines.push(("profile", profile.source()));
             lines.push((
                 "records",
