@@ -44,6 +44,7 @@ fn main() -> io::Result<()> {
         ),
         ("decode", 1.0, Box::new(|| best(|| worker::decode(black_box(&frame), 1)))),
         ("decode_version", 1.0, Box::new(|| best(|| worker::decode_version(black_box(&frame), 1)))),
+        ("decode_head", 1.0, Box::new(|| best(|| worker::decode_head(black_box(&frame), 1)))),
         ("peek", 1.0, Box::new(|| best(|| identity::peek(black_box(record), &layout)))),
         ("read", 1.0, Box::new(|| best(|| read_all(black_box(record), &layout)))),
         ("skip", 1.0, Box::new(|| best(|| json::value(black_box(record))))),

@@ -261,6 +261,12 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Steps over a string; whether it is UTF-8 is not asked.
+    #[inline]
+    pub(crate) fn skip_text(&mut self, field: &'static str) {
+        self.bytes(field);
+    }
+
     #[inline]
     pub(crate) fn uuid(&mut self, field: &'static str) -> Uuid {
         self.parsed(field, parse_uuid).unwrap_or_default()

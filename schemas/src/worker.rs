@@ -20,7 +20,7 @@ use crate::version::{Stamp, Version};
 mod decode;
 mod encode;
 
-pub use decode::{decode, decode_version};
+pub use decode::{Head, decode, decode_head, decode_version, province};
 pub use encode::{Encoded, Encoder};
 
 symbols! {

@@ -39,6 +39,57 @@ pub fn decode_version(frame: &[u8], schema_id: u32) -> Result<Version, DecodeFau
     Ok(version)
 }
 
+/// What a view of the topic keeps of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// What decides between two records of one worker.
+    pub version: Version,
+    /// Whether `last_updated` is the source's own.
+    pub stamp: Stamp,
+    /// Create, update or delete.
+    pub op: Op,
+    /// Public identity, as the record itself says it.
+    pub person_id: PersonId,
+    /// Number of the province, the first two digits of `kode_wilayah`; 0 where the record names no region.
+    pub province: u8,
+}
+
+/// Decodes what a view keeps: the fields up to `person_id`, and past the others up to the region. Nothing is checked that is
+/// only stepped over.
+pub fn decode_head(frame: &[u8], schema_id: u32) -> Result<Head, DecodeFault> {
+    let reader = &mut Reader::new(frame::datum(frame, schema_id)?);
+    let version = version(reader);
+    let stamp = reader.symbol("stamp", Stamp::ALL);
+    let op = reader.symbol("op", Op::ALL);
+    let person_id = PersonId(reader.uuid("person_id"));
+    for field in ["batch_id", "request_id", "trace_id", "raw_topic"] {
+        reader.skip_text(field);
+    }
+    reader.long("raw_partition");
+    reader.long("raw_offset");
+    for field in ["wilayah_versi", "nik", "nama", "nama_asal"] {
+        reader.skip_text(field);
+    }
+    for field in ["gelar_depan", "gelar_belakang"] {
+        reader.optional(field, Reader::skip_text);
+    }
+    reader.optional("jenis_kelamin", Reader::long);
+    reader.optional("tempat_lahir", Reader::skip_text);
+    reader.optional("tanggal_lahir", Reader::long);
+    reader.optional("alamat", Reader::skip_text);
+    reader.long("status_aktif");
+    reader.skip_text("status_aktif_asal");
+    let province = province(reader.optional("kode_wilayah", Reader::text));
+    reader.good()?;
+    Ok(Head { version, stamp, op, person_id, province })
+}
+
+/// Number of the province of a `kode_wilayah` (`32.73`, `32`); 0 for none.
+#[must_use]
+pub fn province(kode_wilayah: Option<&str>) -> u8 {
+    kode_wilayah.and_then(|kode| kode.get(..2)?.parse().ok()).unwrap_or(0)
+}
+
 fn version(reader: &mut Reader<'_>) -> Version {
     Version {
         last_updated: reader.timestamp("last_updated"),

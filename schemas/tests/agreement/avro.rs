@@ -368,6 +368,7 @@ proptest! {
         prop_assert_eq!(&frame, &framed(&theirs(&schema, &avro)));
         prop_assert_eq!(worker::decode(&frame, SCHEMA_ID), Ok(worker.clone()));
         prop_assert_eq!(worker::decode_version(&frame, SCHEMA_ID), Ok(worker.version));
+        prop_assert_eq!(worker::decode_head(&frame, SCHEMA_ID), Ok(head(&worker)));
         prop_assert_eq!(read_by_them(&schema, &frame), avro);
     }
 
@@ -390,10 +391,11 @@ proptest! {
     fn damaged_workers_are_decoded_or_refused(
         frame in damaged(any_worker().prop_map(|mut worker| encode(&mut worker))),
     ) {
-        let _ = worker::decode_version(&frame, SCHEMA_ID);
+        let _ = (worker::decode_version(&frame, SCHEMA_ID), worker::decode_head(&frame, SCHEMA_ID));
         if let Ok(mut worker) = worker::decode(&frame, SCHEMA_ID) {
             // Whatever was accepted is a value that can be written and read.
             let again = encode(&mut worker);
+            prop_assert_eq!(worker::decode_head(&again, SCHEMA_ID), Ok(head(&worker)));
             prop_assert_eq!(worker::decode(&again, SCHEMA_ID), Ok(worker));
         }
     }
@@ -641,4 +643,15 @@ fn counts_are_written_in_the_order_of_their_names() {
     assert_eq!(frames[0], frames[1]);
     let at = |name: &[u8]| frames[0].windows(name.len()).position(|window| window == name);
     assert!(at(b"fetched") < at(b"raw"));
+}
+
+/// What a view keeps of a worker, taken from all of it.
+fn head(worker: &worker::SdmkWorker<'_>) -> worker::Head {
+    worker::Head {
+        version: worker.version,
+        stamp: worker.stamp,
+        op: worker.op,
+        person_id: worker.person_id,
+        province: worker::province(worker.body.kode_wilayah.as_deref()),
+    }
 }
