@@ -29,12 +29,17 @@ pub(crate) fn prepare(
     options: &Options,
     java: &Java,
     programs: &Programs,
-    [port, controller_port]: [u16; 2],
+    ports: &[u16],
 ) -> Result<Recipe, StackError> {
+    let port_at = |index: usize| ports.get(index).copied().unwrap_or_default();
+    let (port, controller_port) = (port_at(0), port_at(1));
+    let proxied = options.kafka_proxy_port.map(|advertised| (port_at(2), advertised));
     let dir = options.dir.join("data/kafka");
     let tmp = dir.join("tmp");
     fs::create_dir_all(&tmp).map_err(StackError::io("create", &tmp))?;
-    for (name, text) in [(PROPERTIES, properties(port, controller_port)), ("log4j2.properties", LOG4J.to_owned())] {
+    for (name, text) in
+        [(PROPERTIES, properties(port, controller_port, proxied)), ("log4j2.properties", LOG4J.to_owned())]
+    {
         let path = dir.join(name);
         fs::write(&path, text).map_err(StackError::io("write", &path))?;
     }
@@ -58,7 +63,7 @@ pub(crate) fn prepare(
         working_dir: dir,
         user: None,
         log,
-        ports: vec![port, controller_port],
+        ports: ports.to_vec(),
         probe: Probe::Kafka { port, cluster_id },
         stale_file: None,
     })
@@ -128,16 +133,26 @@ fn base64_url(bytes: &[u8]) -> String {
     text
 }
 
-/// `server.properties` for one node on a small machine.
-fn properties(port: u16, controller_port: u16) -> String {
+/// How many ports the broker needs: for its clients, for its controller, and for those behind a proxy.
+pub(crate) fn ports_wanted(options: &Options) -> usize {
+    if options.kafka_proxy_port.is_some() { 3 } else { 2 }
+}
+
+/// `server.properties` for one node on a small machine. `proxied`: a port, and the proxy's port that
+/// clients who come in there are sent to.
+fn properties(port: u16, controller_port: u16, proxied: Option<(u16, u16)>) -> String {
+    let proxied = |which: fn((u16, u16)) -> u16| {
+        proxied.map(which).map(|port| format!(",PROXIED://127.0.0.1:{port}")).unwrap_or_default()
+    };
+    let (behind, advertised) = (proxied(|ports| ports.0), proxied(|ports| ports.1));
     format!(
         "\
 # Written at each start; changes are lost.
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{behind}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 # The voter is named here and not in the log (format --standalone): there its port would be fixed
@@ -208,14 +223,17 @@ mod tests {
 
     #[test]
     fn the_properties_listen_on_this_machine_only_and_hold_each_key_once() {
-        let text = properties(20_000, 20_001);
+        let text = properties(20_000, 20_001, Some((20_002, 20_003)));
         let mut keys = std::collections::BTreeSet::new();
         for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
             let (key, value) = line.split_once('=').expect("key=value");
             assert!(keys.insert(key), "{key} twice");
             assert!(!value.contains("0.0.0.0") && !value.contains("localhost"), "{line}");
         }
-        assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:20000,CONTROLLER://127.0.0.1:20001"));
+        let two = "PLAINTEXT://127.0.0.1:20000,CONTROLLER://127.0.0.1:20001";
+        assert!(text.contains(&format!("\nlisteners={two},PROXIED://127.0.0.1:20002\n")));
+        assert!(text.contains(&format!("\nadvertised.listeners={two},PROXIED://127.0.0.1:20003\n")));
+        assert!(properties(20_000, 20_001, None).contains(&format!("\nlisteners={two}\n")));
         assert!(text.contains("\nauto.create.topics.enable=false\n"));
         assert!(text.contains("\nmessage.max.bytes=3145728\n"));
     }

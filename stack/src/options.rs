@@ -10,6 +10,10 @@ pub struct Options {
     pub dir: PathBuf,
     /// Port of Kafka; `None` takes a free one (the one of the last time, if still free).
     pub kafka_port: Option<u16>,
+    /// Makes the broker listen on one more port, chosen by the stack, and tell the clients that come
+    /// in there to go on to this one: the port of a proxy in front of it. `None`: no such listener.
+    /// Where nothing listens on that port clients get no further than the first answer.
+    pub kafka_proxy_port: Option<u16>,
     /// Port of the registry; `None` takes a free one.
     pub registry_port: Option<u16>,
     /// Port of Postgres; `None` takes a free one.
@@ -45,6 +49,7 @@ impl Options {
         Self {
             dir: dir.into(),
             kafka_port: None,
+            kafka_proxy_port: None,
             registry_port: None,
             postgres_port: None,
             connect: false,

@@ -171,6 +171,11 @@ impl ServerHandle {
         self.recipe.ports.first().copied().unwrap_or_default()
     }
 
+    /// All its ports, that of its clients first.
+    pub(crate) fn ports(&self) -> &[u16] {
+        &self.recipe.ports
+    }
+
     /// What it writes, standard output and standard error together.
     #[must_use]
     pub fn log_path(&self) -> &Path {

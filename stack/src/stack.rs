@@ -96,9 +96,9 @@ impl Stack {
         let cancel = Cancel { user: Some(cancel), sibling: AtomicBool::new(false) };
         let start = |server: Server, bootstrap_servers: &str| {
             let prepare = |ports: &[u16]| -> Result<Recipe, StackError> {
-                let [first, second] = pair(ports);
+                let first = first(ports);
                 match server {
-                    Server::Kafka => kafka::prepare(&options, &java, &programs, [first, second]),
+                    Server::Kafka => kafka::prepare(&options, &java, &programs, ports),
                     Server::Registry => registry::prepare(&options, &java, &programs, first),
                     Server::Postgres => postgres::prepare(&options, first),
                     Server::Alertmanager => alertmanager::prepare(&options, first),
@@ -110,6 +110,7 @@ impl Stack {
             };
             let result = start_one(
                 server,
+                if server == Server::Kafka { kafka::ports_wanted(&options) } else { 1 },
                 fixed_port(&options, server),
                 last_ports.ports(server),
                 prepare,
@@ -200,6 +201,13 @@ impl Stack {
     #[must_use]
     pub fn bootstrap_servers(&self) -> String {
         bootstrap_servers(self.kafka.port())
+    }
+
+    /// The port that a proxy in front of the broker passes on to, in a stack with
+    /// [`Options::kafka_proxy_port`].
+    #[must_use]
+    pub fn kafka_behind_proxy(&self) -> Option<u16> {
+        self.kafka.ports().get(2).copied()
     }
 
     /// `registry.url`, with the path of the Confluent-compatible API.
@@ -306,18 +314,20 @@ pub(crate) fn warm_until(cancel: &AtomicBool) -> Result<(), StackError> {
         let cancel = Cancel { user: Some(cancel), sibling: AtomicBool::new(false) };
         let mut kafka = start_one(
             Server::Kafka,
+            kafka::ports_wanted(&options),
             None,
             &[],
-            |ports| kafka::prepare(&options, &java, programs, pair(ports)),
+            |ports| kafka::prepare(&options, &java, programs, ports),
             &state,
             false,
             &cancel,
         )?;
         let mut registry = start_one(
             Server::Registry,
+            1,
             None,
             &[],
-            |ports| registry::prepare(&options, &java, programs, pair(ports)[0]),
+            |ports| registry::prepare(&options, &java, programs, first(ports)),
             &state,
             false,
             &cancel,
@@ -331,9 +341,9 @@ pub(crate) fn warm_until(cancel: &AtomicBool) -> Result<(), StackError> {
     })
 }
 
-/// The port of the clients, and a second one for a server that has two.
-fn pair(ports: &[u16]) -> [u16; 2] {
-    [0, 1].map(|index| ports.get(index).copied().unwrap_or_default())
+/// The port of the clients.
+fn first(ports: &[u16]) -> u16 {
+    ports.first().copied().unwrap_or_default()
 }
 
 /// `kafka.bootstrap_servers` of a stack with this port.
@@ -436,8 +446,10 @@ pub(crate) fn take(dir: &Path) -> Result<(File, StackState), StackError> {
 }
 
 /// Starts one server, with another port when the one it was given is lost.
+#[expect(clippy::too_many_arguments, reason = "what one start needs; a struct would be used once")]
 fn start_one(
     server: Server,
+    wanted: usize,
     fixed: Option<u16>,
     last: &[u16],
     prepare: impl Fn(&[u16]) -> Result<Recipe, StackError>,
@@ -445,8 +457,6 @@ fn start_one(
     detach: bool,
     cancel: &Cancel<'_>,
 ) -> Result<ServerHandle, StackError> {
-    // Kafka's second one is for its controller.
-    let wanted = if server == Server::Kafka { 2 } else { 1 };
     for attempt in 1..=PORT_ATTEMPTS_MAX {
         let mut chosen = Vec::new();
         for index in 0..wanted {
