@@ -30,5 +30,5 @@ pub use headers::HeaderSet;
 pub use idempotent::IdempotentProducer;
 pub use message::{Msg, Out};
 pub use read::read_to_end;
-pub use tally::{Delivered, Deliveries};
+pub use tally::{Delivered, Deliveries, Refused};
 pub use txn::{Ended, TxnProducer};

@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
-use super::fault::KafkaFault;
+use super::fault::{FaultKind, KafkaFault};
 use super::link::Links;
 
 /// What was delivered to one partition.
@@ -62,11 +62,23 @@ impl Deliveries {
     }
 }
 
+/// A partition that refused a record, or did not take it in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// Why, for the first one.
+    pub kind: FaultKind,
+}
+
 #[derive(Debug, Default)]
 struct State {
     delivered: Deliveries,
     failed: u64,
     first_error: Option<KafkaFault>,
+    refused: Vec<Refused>,
 }
 
 /// The context of a producer: counts its deliveries and its lost links.
@@ -101,16 +113,23 @@ impl Tally {
         self.state().delivered.clone()
     }
 
+    /// The partitions of the records that failed.
+    pub(crate) fn refused(&self) -> Vec<Refused> {
+        self.state().refused.clone()
+    }
+
     fn report(&self, topic: &str, partition: i32, outcome: Result<i64, &KafkaError>) {
         let mut state = self.state();
         match outcome {
             Ok(offset) => state.delivered.add(topic, partition, offset),
             Err(error) => {
                 state.failed += 1;
-                if state.first_error.is_none() {
-                    let what = format!("deliver to {topic} partition {partition}");
-                    state.first_error = Some(KafkaFault::of(&what, error));
+                if state.refused.iter().any(|one| one.partition == partition && one.topic == topic) {
+                    return;
                 }
+                let fault = KafkaFault::of(&format!("deliver to {topic} partition {partition}"), error);
+                state.refused.push(Refused { topic: topic.to_owned(), partition, kind: fault.kind });
+                state.first_error.get_or_insert(fault);
             }
         }
     }
@@ -144,7 +163,6 @@ mod tests {
     use rdkafka::error::RDKafkaErrorCode;
 
     use super::*;
-    use crate::kafka::FaultKind;
 
     #[test]
     fn deliveries_are_counted_by_partition_with_their_range() {
@@ -169,5 +187,8 @@ mod tests {
         let fault = tally.fault().expect("a fault");
         assert_eq!(fault.kind, FaultKind::TooLarge);
         assert!(fault.message.contains("a partition 3") && fault.message.ends_with("(2 records)"), "{fault}");
+        tally.report("a", 4, Err(&KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge)));
+        let refused: Vec<_> = tally.refused().into_iter().map(|one| (one.topic, one.partition, one.kind)).collect();
+        assert_eq!(refused, [("a".into(), 3, FaultKind::TooLarge), ("a".into(), 4, FaultKind::Timeout)]);
     }
 }

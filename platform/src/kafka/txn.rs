@@ -11,7 +11,7 @@ use super::consumer::Consumer;
 use super::fault::{FaultKind, KafkaFault};
 use super::message::Out;
 use super::native;
-use super::tally::{Deliveries, Tally};
+use super::tally::{Deliveries, Refused, Tally};
 use crate::clock::Deadline;
 
 /// How long one step waits for room in a full queue before it looks again.
@@ -40,11 +40,12 @@ pub enum Ended {
 ///
 /// **When it breaks.** librdkafka does not yet speak the protocol in which every transaction has an
 /// epoch of its own (KIP-890 part 2): a request to end a transaction that was delayed on the way can
-/// end a later one of the same producer. Therefore a producer is used no further after any end that
-/// is unclear, and after any end during which a link was lost, because librdkafka silently repeats
-/// the request on the next link: [`must_replace`](Self::must_replace) is then true and `begin`
-/// refuses. A new producer gets a new epoch, which makes the late request void. The same holds after
-/// a transaction in which a record failed.
+/// end a later one of the same producer, and one to add offsets can put old positions into it. Therefore
+/// a producer is used no further after any end that is unclear, and after any transaction during which
+/// a link was lost or a request timed out, because librdkafka silently repeats the request on the next
+/// link: [`must_replace`](Self::must_replace) is then true and `begin` refuses. A new producer gets a
+/// new epoch, which makes the late request void. The same holds after a transaction in which a record
+/// failed.
 ///
 /// One thread drives it; another one, inside, serves delivery reports. Dropping it takes at most
 /// about a second: records that are not delivered are purged, an open transaction is left to the
@@ -52,6 +53,8 @@ pub enum Ended {
 pub struct TxnProducer {
     producer: ThreadedProducer<Tally>,
     spent: bool,
+    /// Links lost before the open transaction began.
+    lost_before: u64,
     send_wait: Duration,
 }
 
@@ -81,7 +84,7 @@ impl TxnProducer {
                 }
             }
         }
-        Ok(Self { producer, spent: false, send_wait: config.delivery_timeout() })
+        Ok(Self { producer, spent: false, lost_before: 0, send_wait: config.delivery_timeout() })
     }
 
     fn tally(&self) -> &Tally {
@@ -97,6 +100,7 @@ impl TxnProducer {
             return Err(KafkaFault::new(FaultKind::Fatal, "begin a transaction: this producer must be replaced"));
         }
         self.tally().reset();
+        self.lost_before = self.links_lost();
         self.producer.begin_transaction().map_err(|error| self.fault("begin a transaction", &error))
     }
 
@@ -159,9 +163,7 @@ impl TxnProducer {
         let lost_before = self.links_lost();
         let ended = self.producer.commit_transaction(deadline.remaining());
         let link_lost = self.links_lost() != lost_before;
-        if link_lost {
-            self.spent = true;
-        }
+        self.lost_a_link();
         let error = match ended {
             Ok(()) => return Ended::Committed,
             Err(error) => error,
@@ -177,6 +179,11 @@ impl TxnProducer {
         }
     }
 
+    /// A request of this transaction may have been sent twice, and the first one may still be on its way.
+    fn lost_a_link(&mut self) {
+        self.spent |= self.links_lost() != self.lost_before;
+    }
+
     fn fence(&mut self, fault: KafkaFault) -> Ended {
         self.spent = true;
         Ended::Fenced(fault)
@@ -190,12 +197,22 @@ impl TxnProducer {
         // A record that failed leaves a gap in the sequence of its partition. librdkafka closes it
         // only after the next transaction has failed for it.
         self.spent |= self.tally().fault().is_some();
-        let lost_before = self.links_lost();
         let aborted = self.producer.abort_transaction(timeout);
-        if aborted.is_err() || self.links_lost() != lost_before {
-            self.spent = true;
-        }
+        self.spent |= aborted.is_err();
+        self.lost_a_link();
         aborted.map_err(|error| self.fault("abort the transaction", &error))
+    }
+
+    /// What the transaction has delivered; kept after its end, until the next one begins. Complete once it is committed.
+    #[must_use]
+    pub fn delivered(&self) -> Deliveries {
+        self.tally().delivered()
+    }
+
+    /// Partitions that refused a record of the transaction, or did not take it in time; kept likewise.
+    #[must_use]
+    pub fn refused(&self) -> Vec<Refused> {
+        self.tally().refused()
     }
 
     /// Links lost or not made since this producer was created.

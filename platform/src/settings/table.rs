@@ -135,7 +135,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("processor.threads", Kind::Int, &[PROCESSOR], "Worker threads, each a member of the consumer group; more than there are partitions stand idle.").unit("threads").default("2").within("1", "64"),
     setting("processor.batch_records_max", Kind::Int, &[PROCESSOR], "Records in one transaction. Too small: the cost of a transaction dominates; too large: more is done again after a fault.").unit("records").default("10000").within("1", "100000"),
     setting("processor.batch_wait", Kind::Duration, &[PROCESSOR], "How long a transaction that is not full waits for more records.").default("100ms").within("1ms", "5s"),
-    setting("processor.transaction_timeout", Kind::Duration, &[PROCESSOR, PRODUCER], "The broker aborts a transaction that is open for longer; it also bounds how long a crashed process hides later records from readers.").default("10s").within("1s", "60s"),
+    setting("processor.transaction_timeout", Kind::Duration, &[PROCESSOR, PRODUCER], "The broker aborts a transaction that is open for longer; it also bounds how long a crashed process hides later records from readers.").default("10s").within("1s", "10s"),
     setting("sink.listen", Kind::Address, &[SINK], "Address of the sink's health and metrics.").default("127.0.0.1:9103"),
     setting("sink.threads", Kind::Int, &[SINK], "Worker threads; each writes whole partitions over a connection of its own.").unit("threads").default("2").within("1", "64"),
     setting("sink.batch_rows_max", Kind::Int, &[SINK], "Records in one transaction of Postgres.").unit("records").default("20000").within("1", "100000"),
