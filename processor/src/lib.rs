@@ -1,14 +1,15 @@
 //! The processor: `sisdmk.raw` to `sisdmk.clean` or `sisdmk.dlq`.
 //!
-//! **Promise.** For readers of committed records each raw record ends exactly once, as a clean record or a dead letter, in
-//! the transaction that also carries its position and the report of it. A fault of the world is waited out in place and
-//! never makes a dead letter.
+//! **Promise.** For readers of committed records each raw record ends exactly once: as a clean record, as a dead letter, or as
+//! one that says nothing new (`equal`, `stale`), in the transaction that also carries its position and the report of it. A fault
+//! of the world is waited out in place and never makes a dead letter.
 //!
 //! The promise ends where the client's does: after an end of a transaction that nobody can tell, the producer is
 //! thrown away and the committed positions are read again; every clean record carries its raw coordinates, so that even
 //! then a duplicate could be seen, and the sink would find it `equal`.
 //!
-//! [`transform`] decides about a record, [`runs`] accounts for positions; both are pure. The loop is in `edge/worker`.
+//! [`transform`] decides about a record, [`view`] knows whether it is news, [`runs`] accounts for positions; all are pure. The loop
+//! is in `edge/worker`.
 
 pub mod carried;
 mod config;
@@ -17,7 +18,9 @@ pub mod policy;
 pub mod provenance;
 pub mod report;
 pub mod runs;
+pub mod standstill;
 pub mod transform;
+pub mod view;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,7 +41,8 @@ use schemas::identity::IdentityKey;
 use crate::config::{Config, STAGE};
 use crate::edge::start::{self, SchemaIds};
 use crate::edge::telemetry::{Telemetry, check};
-use crate::edge::worker::Worker;
+use crate::edge::views::{Kept, Views};
+use crate::edge::worker::{Part, Worker};
 use crate::transform::Transform;
 
 const PROCESS: &str = "sisdmk-processor";
@@ -63,6 +67,13 @@ struct Parts {
     kafka: KafkaConfig,
     rules: Arc<Rules>,
     key: Arc<IdentityKey>,
+}
+
+impl Parts {
+    /// What worker `number` is told.
+    fn part(&self, number: usize, ids: SchemaIds) -> Part<'_> {
+        Part { config: &self.config, kafka: &self.kafka, number, audit_schema_id: ids.audit }
+    }
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -105,6 +116,7 @@ async fn serve(parts: Parts, registry: Registry, shutdown: Shutdown) -> Result<(
 
 /// Runs all workers until `shutdown` or until one of them must not go on; then all end.
 fn work(parts: &Parts, ids: SchemaIds, health: &Health, shutdown: &Shutdown) -> Result<(), Failure> {
+    let kept = &Kept::default();
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..parts.config.threads)
             .map(|number| {
@@ -113,7 +125,8 @@ fn work(parts: &Parts, ids: SchemaIds, health: &Health, shutdown: &Shutdown) -> 
                     .spawn_scoped(scope, move || {
                         let transform = Transform::new(Arc::clone(&parts.rules), Arc::clone(&parts.key), ids.clean);
                         let telemetry = Telemetry::new(health.clone(), number);
-                        let ended = Worker::join(&parts.config, &parts.kafka, number, ids.audit, transform, telemetry)
+                        let views = Views::new(&parts.kafka, ids.clean, kept.clone(), telemetry.clone());
+                        let ended = Worker::join(parts.part(number, ids), transform, views, telemetry)
                             .map_err(|fault| Failure::config(format!("failed to {fault}")))
                             .and_then(|worker| worker.run(shutdown));
                         // One worker that must not go on ends the process: the others would hide it.

@@ -11,6 +11,9 @@ const WAIT_FIRST: Duration = Duration::from_millis(200);
 /// Longest wait between two tries: a broker that is back is noticed within it.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// Fenced twice within this time, the id belongs to somebody else who is alive.
+const FENCED_AGAIN: Duration = Duration::from_secs(60);
+
 /// What to do about a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -37,6 +40,20 @@ pub fn action(kind: FaultKind) -> Action {
         | FaultKind::Config => Action::Again,
         FaultKind::Fatal => Action::NewProducer,
         FaultKind::Fenced => Action::Yield,
+    }
+}
+
+/// The decision for a producer that was fenced.
+///
+/// A lone one is fenced too, when the broker ended its transaction because it was open for too long; `own_timeout` says that it was.
+/// `since_last`: time since it was fenced before, without such a time-out. Of two processes with one id each fences the other, so
+/// the older one, which was fenced first, is also the first to be fenced again: the newest instance stays.
+#[must_use]
+pub fn fenced(since_last: Option<Duration>, own_timeout: bool) -> Action {
+    if own_timeout || since_last.is_none_or(|since| since >= FENCED_AGAIN) {
+        Action::NewProducer
+    } else {
+        Action::Yield
     }
 }
 
@@ -91,6 +108,19 @@ mod tests {
             (true, true, false, AfterPoll::GiveUp),
         ] {
             assert_eq!(after_poll(open, changed, accounted), next, "{open} {changed} {accounted}");
+        }
+    }
+
+    #[test]
+    fn who_is_fenced_twice_without_a_time_out_of_its_own_gives_way() {
+        for (since_last, own_timeout, next) in [
+            (None, false, Action::NewProducer),
+            (None, true, Action::NewProducer),
+            (Some(Duration::from_secs(59)), false, Action::Yield),
+            (Some(Duration::from_secs(59)), true, Action::NewProducer),
+            (Some(Duration::from_secs(60)), false, Action::NewProducer),
+        ] {
+            assert_eq!(fenced(since_last, own_timeout), next, "{since_last:?} {own_timeout}");
         }
     }
 

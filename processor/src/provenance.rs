@@ -13,6 +13,8 @@ pub mod header {
     pub const FETCHED_AT: &str = "sisdmk-fetched-at";
     /// W3C trace context.
     pub const TRACEPARENT: &str = "traceparent";
+    /// Which dead letter was replayed; absent on a first delivery.
+    pub const REPLAY_OF: &str = "sisdmk-replay-of";
     /// Attempts so far, on a replayed dead letter.
     pub const ATTEMPTS: &str = "dlq.attempts";
     /// First failure, on a replayed dead letter.
@@ -30,6 +32,8 @@ pub struct Provenance {
     pub fetched_at: Option<Timestamp>,
     /// All zero where the record carries no trace.
     pub trace_id: TraceId,
+    /// Whether an operator replayed it.
+    pub is_replay: bool,
     /// Times the record died before.
     pub attempts_before: u32,
     /// When it died first.
@@ -49,6 +53,7 @@ impl Provenance {
             request_id: uuid(header::REQUEST_ID),
             fetched_at: time(header::FETCHED_AT),
             trace_id: text(header::TRACEPARENT).and_then(trace_id).unwrap_or_default(),
+            is_replay: get(header::REPLAY_OF).is_some(),
             attempts_before: text(header::ATTEMPTS).and_then(|text| text.parse().ok()).unwrap_or(0),
             first_failed_at: time(header::FIRST_FAILED_AT),
         }
@@ -92,7 +97,7 @@ mod tests {
         ]);
         assert_eq!(read.ours(), Timestamp::parse_rfc3339(TIME));
         assert_eq!(u128::from_be_bytes(read.trace_id.0), 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
-        assert_eq!((read.attempts_before, read.first_failed_at), (0, None));
+        assert_eq!((read.attempts_before, read.first_failed_at, read.is_replay), (0, None, false));
     }
 
     #[test]
@@ -117,7 +122,9 @@ mod tests {
 
     #[test]
     fn a_replayed_letter_keeps_its_history() {
-        let read = read(&[(header::ATTEMPTS, "2"), (header::FIRST_FAILED_AT, TIME)]);
+        let read =
+            read(&[(header::ATTEMPTS, "2"), (header::FIRST_FAILED_AT, TIME), (header::REPLAY_OF, "sisdmk.dlq/0/17")]);
+        assert!(read.is_replay);
         assert_eq!(read.attempts_before, 2);
         assert_eq!(read.first_failed_at, Timestamp::parse_rfc3339(TIME));
     }

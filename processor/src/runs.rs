@@ -16,6 +16,10 @@ pub enum Outcome {
     Clean,
     /// Published to `sisdmk.dlq`; the stable code of the first reason.
     Dead(&'static str),
+    /// It says what is known; not published.
+    Equal,
+    /// Something newer of its person is known; not published.
+    Stale,
 }
 
 /// Records of one batch, taken one after the other from one partition.
@@ -29,12 +33,18 @@ pub struct Run {
     pub next_offset: i64,
     /// The batch of every record in it; the nil UUID for records that name none.
     pub batch_id: Uuid,
-    /// Records read, published clean, published dead.
+    /// Records read. Each ends as one of the four that follow.
     pub raw_in: i64,
     /// Records published to `sisdmk.clean`.
     pub clean: i64,
     /// Records published to `sisdmk.dlq`.
     pub dlq: i64,
+    /// Records that say what is known.
+    pub processor_equal: i64,
+    /// Records that are older than what is known.
+    pub processor_stale: i64,
+    /// Records with the `last_updated` of what is known and another content, whoever won.
+    pub conflict: i64,
     /// Dead letters by first reason code.
     pub dlq_by_code: BTreeMap<&'static str, i64>,
     /// Fields whose name the profile does not declare.
@@ -53,6 +63,9 @@ impl Run {
             raw_in: 0,
             clean: 0,
             dlq: 0,
+            processor_equal: 0,
+            processor_stale: 0,
+            conflict: 0,
             dlq_by_code: BTreeMap::new(),
             field_unknown: 0,
             field_missing: 0,
@@ -66,9 +79,10 @@ impl Run {
             ("raw_in", self.raw_in),
             ("clean", self.clean),
             ("dlq", self.dlq),
-            ("processor_equal", 0),
-            ("processor_stale", 0),
+            ("processor_equal", self.processor_equal),
+            ("processor_stale", self.processor_stale),
             ("deletes_found", 0),
+            ("conflict", self.conflict),
             ("field_unknown", self.field_unknown),
             ("field_missing", self.field_missing),
         ]
@@ -139,6 +153,15 @@ impl Runs {
                 run.dlq += 1;
                 *run.dlq_by_code.entry(code).or_default() += 1;
             }
+            Outcome::Equal => run.processor_equal += 1,
+            Outcome::Stale => run.processor_stale += 1,
+        }
+    }
+
+    /// The record taken last on this partition contradicts what is known under the same `last_updated`.
+    pub fn count_conflict(&mut self, partition: i32) {
+        if let Some(run) = self.open.get_mut(&partition).and_then(|runs| runs.last_mut()) {
+            run.conflict += 1;
         }
     }
 
@@ -273,6 +296,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_published_is_counted_and_every_record_has_one_end() {
+        let mut runs = Runs::default();
+        runs.assign(0, 0);
+        for (offset, outcome) in
+            [Outcome::Clean, Outcome::Equal, Outcome::Equal, Outcome::Stale, Outcome::Dead("nik_length")]
+                .into_iter()
+                .enumerate()
+        {
+            runs.take(0, i64::try_from(offset).expect("small"), A, outcome);
+        }
+        // A contradiction is a remark, not an outcome.
+        runs.count_conflict(0);
+        runs.count_conflict(1);
+        let counts = runs.open().next().expect("one run").counts();
+        let [clean, dlq, equal, stale] =
+            ["clean", "dlq", "processor_equal", "processor_stale"].map(|name| counts[name]);
+        assert_eq!((clean, dlq, equal, stale, counts["conflict"]), (1, 1, 2, 1, 1));
+        assert_eq!(counts["raw_in"], clean - counts["deletes_found"] + dlq + equal + stale);
+    }
+
+    #[test]
     fn counts_name_every_outcome_and_the_codes() {
         let mut runs = Runs::default();
         runs.assign(0, 0);
@@ -289,6 +333,7 @@ mod tests {
         assert_eq!(counts["dlq"], 2);
         assert_eq!(counts["dlq.nik_length"], 2);
         assert_eq!(counts["processor_stale"], 0);
+        assert_eq!(counts["deletes_found"], 0);
         assert_eq!((counts["field_unknown"], counts["field_missing"]), (1, 5));
     }
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use rules::{Code, FieldCounts, RawRecord, Rules, Verdict};
 use schemas::identity::{self, IdentityKey};
 use schemas::letter::Letter;
-use schemas::worker::{Encoder, Envelope, Op};
+use schemas::version::Version;
+use schemas::worker::{self, Encoder, Envelope, Op};
 use schemas::{PersonId, Timestamp};
 
 use crate::provenance::Provenance;
 use crate::runs::Outcome;
+use crate::view::{News, View};
 
 /// Largest frame that `sisdmk.clean` takes: its `max.message.bytes` less room for key, headers and the batch around it.
 const FRAME_BYTES_MAX: usize = 2 * 1024 * 1024 - 64 * 1024;
@@ -32,7 +34,7 @@ pub struct RawMessage<'a> {
     pub provenance: &'a Provenance,
 }
 
-/// What is to be published for one raw record.
+/// What became of one raw record, and what is to be published for it.
 pub enum Transformed<'t> {
     /// To `sisdmk.clean`.
     Clean {
@@ -41,6 +43,10 @@ pub enum Transformed<'t> {
         /// A whole Confluent frame.
         frame: &'t [u8],
     },
+    /// Nothing: it says what is known.
+    Equal,
+    /// Nothing: something newer is known.
+    Stale,
     /// To `sisdmk.dlq`, with the original key and bytes.
     Dead {
         /// Headers to add, old ones of the same kind removed.
@@ -56,6 +62,8 @@ impl Transformed<'_> {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Clean { .. } => Outcome::Clean,
+            Self::Equal => Outcome::Equal,
+            Self::Stale => Outcome::Stale,
             Self::Dead { code, .. } => Outcome::Dead(code),
         }
     }
@@ -68,6 +76,7 @@ pub struct Transform {
     encoder: Encoder,
     frame: Vec<u8>,
     fields: FieldCounts,
+    conflict: bool,
 }
 
 impl Transform {
@@ -80,6 +89,7 @@ impl Transform {
             encoder: Encoder::new(clean_schema_id),
             frame: Vec::with_capacity(4096),
             fields: FieldCounts::default(),
+            conflict: false,
         }
     }
 
@@ -89,12 +99,21 @@ impl Transform {
         self.fields
     }
 
-    /// Judges one record. `now` is the time that a dead letter carries; the verdict itself depends on
-    /// `fetched_at` alone, so that a replay is judged the same.
+    /// Whether the record that was judged last contradicts what is known under the same `last_updated`.
+    #[must_use]
+    pub fn conflict(&self) -> bool {
+        self.conflict
+    }
+
+    /// Judges one record and holds it against the view of its partition, which then knows what is published.
     ///
-    /// Errors: none. Every record has a verdict.
-    pub fn apply(&mut self, raw: RawMessage<'_>, now: Timestamp) -> Transformed<'_> {
+    /// `now` is the time that a dead letter carries; the verdict itself depends on `fetched_at` alone, so that a replay is
+    /// judged the same. A replay of what is known is published again: its last delivery may have died in the sink.
+    ///
+    /// Errors: none. Every record has an end.
+    pub fn apply(&mut self, raw: RawMessage<'_>, view: &mut View, now: Timestamp) -> Transformed<'_> {
         self.fields = FieldCounts::default();
+        self.conflict = false;
         let Some(fetched_at) = raw.provenance.ours() else {
             return dead(raw, &[(Code::HeaderMissing, "")], now);
         };
@@ -106,14 +125,28 @@ impl Transform {
                 if !is_key(raw.key, person_id) {
                     return dead(raw, &[(Code::IdentityMismatch, "")], now);
                 }
+                let stamp = self.rules.layout().stamp;
+                let encoded = self.encoder.body(&body);
+                let version = Version {
+                    last_updated,
+                    fetched_at,
+                    rules_revision: rules::REVISION,
+                    content_hash: encoded.content_hash(),
+                };
+                let found = view.judge(person_id, &version, stamp);
+                self.conflict = found.conflict;
+                let (op, is_news) = match found.news {
+                    News::Newer(op) => (op, true),
+                    News::Equal if raw.provenance.is_replay => (Op::Update, false),
+                    News::Equal => return Transformed::Equal,
+                    News::Stale => return Transformed::Stale,
+                };
                 let envelope = Envelope {
                     last_updated,
                     fetched_at,
                     rules_revision: rules::REVISION,
-                    stamp: self.rules.layout().stamp,
-                    // The current view, which knows whether the person was there before, comes between the
-                    // verdict and this line; until then every clean record is an update.
-                    op: Op::Update,
+                    stamp,
+                    op,
                     person_id,
                     batch_id: raw.provenance.batch_id,
                     request_id: raw.provenance.request_id,
@@ -124,10 +157,13 @@ impl Transform {
                     wilayah_versi: self.rules.wilayah_versi(),
                 };
                 self.frame.clear();
-                self.encoder.encode(&envelope, &body, &mut self.frame);
+                encoded.write(&envelope, &mut self.frame);
                 if self.frame.len() > FRAME_BYTES_MAX {
                     // No later try could publish it, and waiting would stop everybody behind it.
                     return dead(raw, &[(Code::RecordTooLarge, "")], now);
+                }
+                if is_news {
+                    view.publish(person_id, version, worker::province(body.kode_wilayah.as_deref()));
                 }
                 Transformed::Clean { person_id, frame: &self.frame }
             }
@@ -206,6 +242,7 @@ mod tests {
             request_id: Uuid::from_u128(2),
             fetched_at: Timestamp::parse_rfc3339("2026-11-23T00:00:00.000000Z"),
             trace_id: TraceId([3; 16]),
+            is_replay: false,
             attempts_before: 0,
             first_failed_at: None,
         }
@@ -231,8 +268,8 @@ mod tests {
             payload: payload.as_bytes(),
             provenance,
         };
-        match transform.apply(raw, Timestamp(5)) {
-            Transformed::Clean { .. } => None,
+        match transform.apply(raw, &mut View::default(), Timestamp(5)) {
+            Transformed::Clean { .. } | Transformed::Equal | Transformed::Stale => None,
             Transformed::Dead { headers, .. } => {
                 headers.into_iter().find(|(name, _)| *name == "dlq.error.codes").map(|(_, value)| value)
             }
@@ -255,7 +292,7 @@ mod tests {
             payload: payload.as_bytes(),
             provenance: &provenance(),
         };
-        let Transformed::Clean { person_id, frame } = transform.apply(raw, Timestamp(5)) else {
+        let Transformed::Clean { person_id, frame } = transform.apply(raw, &mut View::default(), Timestamp(5)) else {
             panic!("the record is good");
         };
         let worker = worker::decode(frame, SCHEMA_ID).expect("our own frame");
@@ -263,6 +300,52 @@ mod tests {
         assert_eq!(worker.batch_id, Uuid::from_u128(1));
         assert_eq!(worker.version.rules_revision, rules::REVISION);
         assert_eq!(person_id.to_string(), key);
+    }
+
+    /// What becomes of a record with this stamp and name, fetched at that second, against a view.
+    fn follow(view: &mut View, stamp: &str, unit: &str, second: u32, is_replay: bool) -> (&'static str, bool) {
+        let (mut transform, key) = (transform(), person());
+        let payload = record(NIK, unit).replace("2026-11-20T08:15:30", stamp);
+        let fetched_at = Timestamp::parse_rfc3339(&format!("2026-11-23T00:00:{second:02}.000000Z"));
+        let provenance = Provenance { fetched_at, is_replay, ..provenance() };
+        let raw = RawMessage {
+            partition: 1,
+            offset: 9,
+            key: Some(key.as_bytes()),
+            payload: payload.as_bytes(),
+            provenance: &provenance,
+        };
+        let became = match transform.apply(raw, view, Timestamp(5)) {
+            Transformed::Clean { frame, .. } => worker::decode(frame, SCHEMA_ID).expect("our own frame").op.as_str(),
+            Transformed::Equal => "equal",
+            Transformed::Stale => "stale",
+            Transformed::Dead { code, .. } => code,
+        };
+        (became, transform.conflict())
+    }
+
+    #[test]
+    fn only_news_is_published_and_a_replay_of_what_is_known() {
+        let mut view = View::default();
+        let (first, second) = ("2026-11-20T08:15:30", "2026-11-20T08:15:31");
+        assert_eq!(follow(&mut view, first, "", 1, false), ("c", false));
+        assert_eq!(follow(&mut view, first, "", 2, false), ("equal", false), "polled again");
+        assert_eq!(follow(&mut view, first, "", 1, true), ("u", false), "replayed");
+        assert_eq!(follow(&mut view, second, "", 3, false), ("u", false), "a newer stamp");
+        assert_eq!(follow(&mut view, first, "", 4, false), ("stale", false), "late");
+        assert_eq!(follow(&mut view, first, "", 1, true), ("stale", false), "replayed and beaten");
+        assert_eq!(follow(&mut view, second, r#"{"UNIT":"x"}"#, 4, false), ("u", true), "contradicts itself");
+        assert_eq!(follow(&mut view, second, r#"{"UNIT":"y"}"#, 2, false), ("stale", true));
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_published_is_not_known_afterwards() {
+        let mut view = View::default();
+        let unit = format!(r#"{{"UNIT":"{}","ALAMAT":"{}"}}"#, "u".repeat(4_000), "a".repeat(4_000));
+        let many = vec![unit; 300].join(",");
+        let stamp = "2026-11-20T08:15:30";
+        assert_eq!(follow(&mut view, stamp, &many, 1, false).0, "record_too_large");
+        assert_eq!(follow(&mut view, stamp, "", 2, false), ("c", false));
     }
 
     #[test]
@@ -297,7 +380,8 @@ mod tests {
                     payload: payload.as_bytes(),
                     provenance: &provenance,
                 };
-                let Transformed::Dead { headers, code } = transform.apply(raw, Timestamp(5)) else {
+                let Transformed::Dead { headers, code } = transform.apply(raw, &mut View::default(), Timestamp(5))
+                else {
                     panic!("its key is missing: never clean");
                 };
                 for (name, value) in headers {

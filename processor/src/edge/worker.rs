@@ -7,76 +7,83 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use platform::clock;
+use platform::clock::{self, Stopwatch};
 use platform::exit::Failure;
 use platform::kafka::{
-    Consumer, Deadline, Ended, FaultKind, HeaderSet, KafkaConfig, KafkaFault, Msg, Out, PollEvent, RebalanceEvent,
+    Consumer, Deadline, Ended, FaultKind, HeaderSet, KafkaConfig, KafkaFault, Out, PollEvent, RebalanceEvent, Refused,
     Start, TxnProducer,
 };
 use platform::shutdown::Shutdown;
 use schemas::Timestamp;
-use schemas::letter;
 
-use crate::carried::{Carried, LastCarried};
+use crate::carried::LastCarried;
 use crate::config::{Config, GROUP};
+use crate::edge::take::{DLQ_TOPIC, Taker};
 use crate::edge::telemetry::Telemetry;
+use crate::edge::views::{CLEAN_TOPIC, Meanwhile, Views};
 use crate::policy::{self, Action, AfterPoll};
 use crate::report;
 use crate::runs::Runs;
-use crate::transform::{RAW_TOPIC, RawMessage, Transform, Transformed};
-
-const CLEAN_TOPIC: &str = "sisdmk.clean";
-const DLQ_TOPIC: &str = "sisdmk.dlq";
+use crate::standstill::{self, Standstill};
+use crate::transform::{RAW_TOPIC, Transform};
 
 /// How long the coordinator may take to make this worker's producer the only one of its id: longer than the broker
 /// needs to abort what a killed predecessor left open.
 const INIT_LIMIT: Duration = Duration::from_secs(60);
-/// How often the distance to the end of the log is told: a question to the broker for each partition.
-const LAG_EVERY: Duration = Duration::from_secs(5);
-/// Fenced twice within this time, the id belongs to somebody else who is alive.
-const FENCED_AGAIN: Duration = Duration::from_secs(60);
+/// How often the distance to the end of the log is told: two questions to the broker for each partition.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// What a worker is told.
+pub(crate) struct Part<'c> {
+    pub(crate) config: &'c Config,
+    pub(crate) kafka: &'c KafkaConfig,
+    /// Its place among the workers of the process.
+    pub(crate) number: usize,
+    pub(crate) audit_schema_id: u32,
+}
 
 /// One worker thread.
 pub(crate) struct Worker<'c> {
-    config: &'c Config,
-    kafka: KafkaConfig,
+    part: Part<'c>,
     transactional_id: String,
-    audit_schema_id: u32,
     consumer: Consumer,
     transform: Transform,
+    views: Views,
     telemetry: Telemetry,
     runs: Runs,
     /// Partitions whose next record is not there; they stand still until an operator accepts the gap.
     lost: BTreeSet<i32>,
-    /// Positions in memory are not those of the group: they are read again before the next transaction.
+    /// Partitions of which something cannot be written.
+    standstill: Standstill,
+    /// Positions in memory are not those of the group, or views not what the topic says: both are read again before the next
+    /// transaction.
     astray: bool,
-    fenced: Option<clock::Stopwatch>,
-    lag_told: Option<clock::Stopwatch>,
+    fenced: Option<Stopwatch>,
+    told: Option<Stopwatch>,
 }
 
 impl<'c> Worker<'c> {
     /// Joins the group. Errors: the configuration of the client.
     pub(crate) fn join(
-        config: &'c Config,
-        kafka: &KafkaConfig,
-        number: usize,
-        audit_schema_id: u32,
+        part: Part<'c>,
         transform: Transform,
+        views: Views,
         telemetry: Telemetry,
     ) -> Result<Self, KafkaFault> {
         Ok(Self {
-            config,
-            kafka: kafka.clone(),
-            transactional_id: config.transactional_id(number),
-            audit_schema_id,
-            consumer: Consumer::subscribe(kafka, RAW_TOPIC, GROUP, Start::Committed)?,
+            transactional_id: part.config.transactional_id(part.number),
+            // Held: nothing of a partition is handed out before its view is there.
+            consumer: Consumer::subscribe(part.kafka, RAW_TOPIC, GROUP, Start::Held)?,
+            part,
             transform,
+            views,
             telemetry,
             runs: Runs::default(),
             lost: BTreeSet::new(),
+            standstill: Standstill::default(),
             astray: true,
             fenced: None,
-            lag_told: None,
+            told: None,
         })
     }
 
@@ -85,19 +92,20 @@ impl<'c> Worker<'c> {
         let mut producer = None;
         let mut faults = 0;
         while !shutdown.is_set() {
-            match self.transact(&mut producer) {
+            match self.transact(&mut producer, shutdown) {
+                // Left in the middle of a view; it goes on at once.
+                Ok(()) if self.astray => {}
                 Ok(()) => {
                     faults = 0;
                     self.telemetry.working();
-                    self.tell_lag();
+                    self.look_around();
                 }
-                Err(fault) => {
+                Err(Fault { fault, own_timeout }) => {
                     self.astray = true;
                     faults += 1;
                     let mut action = policy::action(fault.kind);
-                    if action == Action::Yield && !self.fenced_again() {
-                        // A transaction that took too long looks the same as a newer instance; try once.
-                        action = Action::NewProducer;
+                    if action == Action::Yield {
+                        action = self.fenced(own_timeout);
                     }
                     match action {
                         Action::Yield => {
@@ -120,24 +128,37 @@ impl<'c> Worker<'c> {
         Ok(())
     }
 
-    fn tell_lag(&mut self) {
-        if self.lag_told.is_some_and(|told| told.elapsed() < LAG_EVERY) {
+    fn fenced(&mut self, own_timeout: bool) -> Action {
+        let action = policy::fenced(self.fenced.map(Stopwatch::elapsed), own_timeout);
+        if !own_timeout {
+            self.fenced = Some(Stopwatch::start());
+        }
+        action
+    }
+
+    /// From time to time: how far behind we are, and whether what hindered us has gone.
+    fn look_around(&mut self) {
+        if self.told.is_some_and(|told| told.elapsed() < LOOK_EVERY) {
             return;
         }
-        self.lag_told = Some(clock::Stopwatch::start());
+        self.told = Some(Stopwatch::start());
         // An operator may have given a lost position back, or the broker only did not answer when it was asked.
         self.astray |= !self.lost.is_empty();
+        let Self { standstill, consumer, .. } = self;
+        // Where nobody answers the topic is tried, which tells more.
+        let is_there = |topic: &str| consumer.partitions(topic).is_ok_and(|found| !found.is_empty());
+        self.astray |= standstill.try_again(clock::monotonic(), is_there);
         for (_, partition, next) in self.consumer.positions() {
             // Where the broker does not answer the last figure stands; the next poll says why.
             let Ok((_, end)) = self.consumer.watermarks(RAW_TOPIC, partition) else { break };
             if let Some(next) = next {
                 self.telemetry.lag(partition, (end - next).max(0));
             }
+            // Somebody else, who erases a person for example, writes there too.
+            let Ok((_, end)) = self.consumer.watermarks(CLEAN_TOPIC, partition) else { break };
+            self.astray |= self.views.is_behind(partition, end);
         }
-    }
-
-    fn fenced_again(&mut self) -> bool {
-        self.fenced.replace(clock::Stopwatch::start()).is_some_and(|before| before.elapsed() < FENCED_AGAIN)
+        self.views.tell();
     }
 
     /// Waits, and keeps the membership in the group meanwhile: held partitions hand out nothing.
@@ -156,96 +177,151 @@ impl<'c> Worker<'c> {
     }
 
     /// One transaction, or none where there is nothing to do. With no producer it makes one first.
-    fn transact(&mut self, slot: &mut Option<TxnProducer>) -> Result<(), KafkaFault> {
+    fn transact(&mut self, slot: &mut Option<TxnProducer>, shutdown: &Shutdown) -> Result<(), Fault> {
         let producer = match slot {
             Some(producer) => producer,
             None => {
                 let deadline = Deadline::after(INIT_LIMIT);
                 // What the last producer of this id left open ends with this, one way or the other.
                 self.astray = true;
-                slot.insert(TxnProducer::connect(&self.kafka, &self.transactional_id, deadline)?)
+                slot.insert(TxnProducer::connect(self.part.kafka, &self.transactional_id, deadline)?)
             }
         };
         if self.astray {
-            self.rewind()?;
-            self.astray = false;
+            // Not done where partitions changed all the time or the process is to stop.
+            self.astray = !self.rewind(shutdown)?;
+        }
+        if self.astray {
+            return Ok(());
         }
         let ended = self.one_transaction(producer);
         if producer.must_replace() {
-            // The connection was lost on the way: a late answer of the coordinator could end the next transaction
-            // of this producer. A new one cannot be reached by it.
+            // A link was lost on the way: a late request could end the next transaction of this producer, or put old
+            // positions into it. A new one cannot be reached by it.
             *slot = None;
         }
         ended
     }
 
-    fn one_transaction(&mut self, producer: &mut TxnProducer) -> Result<(), KafkaFault> {
-        let mut open = false;
+    fn one_transaction(&mut self, producer: &mut TxnProducer) -> Result<(), Fault> {
+        let mut open = None;
         let sent = self.poll(producer, &mut open).and_then(|changed| {
-            let next = policy::after_poll(open, changed, !self.runs.is_empty());
+            let next = policy::after_poll(open.is_some(), changed, !self.runs.is_empty());
             match next {
                 AfterPoll::Nothing => {}
-                AfterPoll::GiveUp => return Err(unexpected()),
+                AfterPoll::GiveUp => return Err(unexpected().into()),
                 AfterPoll::Commit => {
-                    if !open {
+                    if open.is_none() {
                         producer.begin()?;
-                        open = true;
+                        open = Some(Stopwatch::start());
                     }
                     self.account(producer)?;
                 }
             }
+            // A change without a transaction: positions and views are read before the next poll.
+            self.astray |= changed;
             Ok(next)
         });
+        let own_timeout =
+            |open: Option<Stopwatch>| open.is_some_and(|open| open.elapsed() >= self.part.kafka.transaction_timeout());
         match sent {
             Ok(AfterPoll::Nothing | AfterPoll::GiveUp) => Ok(()),
-            Ok(AfterPoll::Commit) => match producer.commit(self.kafka.transaction_timeout()) {
+            Ok(AfterPoll::Commit) => match producer.commit(self.part.kafka.transaction_timeout()) {
                 Ended::Committed => {
-                    self.telemetry.committed(&self.runs);
-                    self.runs.commit();
+                    self.committed(producer);
                     Ok(())
                 }
-                Ended::NotEnded(fault) => self.give_up(producer, fault),
+                Ended::NotEnded(fault) => {
+                    let own_timeout = own_timeout(open);
+                    self.give_up(producer, fault, None).map_err(|fault| Fault { fault, own_timeout })
+                }
                 Ended::Unclear(fault) | Ended::Fenced(fault) => {
-                    self.runs.abort();
-                    // Nobody knows how it ended; `must_replace` says so, and the next producer finds out.
-                    Err(KafkaFault { kind: unclear(fault.kind), ..fault })
+                    let own_timeout = own_timeout(open);
+                    // Nobody knows how it ended; `must_replace` says so. The next producer waits until it has, and then
+                    // positions and topic say how.
+                    self.forget();
+                    Err(Fault { fault: unclear(fault), own_timeout })
                 }
             },
-            Err(fault) if open => self.give_up(producer, fault),
-            Err(fault) => {
-                self.runs.abort();
-                Err(fault)
+            Err(Met { fault, refused }) if open.is_some() => {
+                let own_timeout = own_timeout(open);
+                self.give_up(producer, fault, refused).map_err(|fault| Fault { fault, own_timeout })
+            }
+            Err(Met { fault, .. }) => {
+                self.forget();
+                Err(fault.into())
             }
         }
     }
 
-    /// Aborts; the caller goes back to the committed positions, as after every fault.
-    fn give_up(&mut self, producer: &mut TxnProducer, fault: KafkaFault) -> Result<(), KafkaFault> {
-        self.runs.abort();
-        if let Err(worse) = producer.abort(self.kafka.transaction_timeout()) {
-            return Err(KafkaFault { kind: unclear(worse.kind), ..worse });
+    fn committed(&mut self, producer: &TxnProducer) {
+        self.telemetry.committed(&self.runs);
+        for partition in self.runs.open().filter(|run| run.raw_in > 0).map(|run| run.partition).collect::<BTreeSet<_>>()
+        {
+            self.standstill.wrote(partition);
+            self.telemetry.moving(partition);
         }
-        Err(fault)
+        self.telemetry.standing(&self.standstill);
+        self.astray |= !self.views.commit(&producer.delivered());
+        self.runs.commit();
     }
 
-    /// Polls one batch; every record is judged and sent as it comes. `open` tells whether a transaction was begun, the
+    /// Nothing of the open transaction is taken for done.
+    fn forget(&mut self) {
+        self.runs.abort();
+        self.views.abort();
+    }
+
+    /// Aborts; the caller goes back to the committed positions, as after every fault. Where single partitions are to blame,
+    /// they stand still from now on and it is no fault for the others.
+    fn give_up(
+        &mut self,
+        producer: &mut TxnProducer,
+        fault: KafkaFault,
+        refused: Option<Refused>,
+    ) -> Result<(), KafkaFault> {
+        // Before the abort, which makes every record that is still under way fail.
+        let refused: Vec<Refused> = producer.refused().into_iter().chain(refused).collect();
+        let with_letters: BTreeSet<i32> = self.runs.open().filter(|run| run.dlq > 0).map(|run| run.partition).collect();
+        self.forget();
+        if let Err(worse) = producer.abort(self.part.kafka.transaction_timeout()) {
+            return Err(unclear(worse));
+        }
+        let is_missing = !with_letters.is_empty()
+            && self.consumer.partitions(DLQ_TOPIC).is_err_and(|fault| fault.kind == FaultKind::Missing);
+        let missing = is_missing.then_some((DLQ_TOPIC, &with_letters));
+        let culprits = standstill::culprits(&refused, missing);
+        if culprits.is_empty() {
+            return Err(fault);
+        }
+        for (partition, cause) in culprits {
+            self.telemetry.stopped(partition, &cause);
+            self.standstill.stop(partition, cause, clock::monotonic());
+        }
+        self.telemetry.standing(&self.standstill);
+        self.astray = true;
+        Ok(())
+    }
+
+    /// Polls one batch; every record is judged and sent as it comes. `open` tells since when a transaction is open, the
     /// answer whether partitions changed.
-    fn poll(&mut self, producer: &mut TxnProducer, open: &mut bool) -> Result<bool, KafkaFault> {
-        let Self { consumer, transform, runs, .. } = self;
+    fn poll(&mut self, producer: &mut TxnProducer, open: &mut Option<Stopwatch>) -> Result<bool, Met> {
+        let Self { consumer, transform, runs, views, part, .. } = self;
         let now = Timestamp(clock::now_micros());
-        let mut page = LastCarried::default();
+        let mut taker = Taker { producer, transform, runs, page: LastCarried::default(), now, open, refused: None };
         let mut fault: Option<KafkaFault> = None;
-        let outcome = consumer.poll(self.config.batch_records_max, self.config.batch_wait, |message| {
+        let outcome = consumer.poll(part.config.batch_records_max, part.config.batch_wait, |message| {
             if fault.is_some() {
                 return;
             }
-            let taken = if runs.expects(message.partition, message.offset) {
-                take(message, producer, open, transform, &mut page, runs, now)
-            } else {
-                Err(unexpected())
+            let view = views.get_mut(message.partition);
+            let taken = match view.filter(|_| taker.runs.expects(message.partition, message.offset)) {
+                Some(view) => taker.take(message, view),
+                None => Err(unexpected()),
             };
             fault = taken.err();
         });
+        let refused = taker.refused;
         let changed = self.follow(&outcome.events);
         // What does not mend itself hinders the work as much as a fault of sending does: readiness must say so.
         let lasting = outcome.events.into_iter().find_map(|event| match event {
@@ -253,10 +329,7 @@ impl<'c> Worker<'c> {
             _ => None,
         });
         if let Some(fault) = fault.or(lasting) {
-            return Err(fault);
-        }
-        if changed && !*open {
-            self.rewind()?;
+            return Err(Met { fault, refused });
         }
         // Behind the last record there may be nothing but transaction markers: an idle partition is at its end.
         for (_, partition, next) in self.consumer.positions() {
@@ -272,7 +345,7 @@ impl<'c> Worker<'c> {
         let now = Timestamp(clock::now_micros());
         let mut frame = Vec::new();
         for run in self.runs.open() {
-            report::encode(run, now, self.audit_schema_id, &mut frame);
+            report::encode(run, now, self.part.audit_schema_id, &mut frame);
             let key = run.batch_id.to_string();
             producer.send(Out {
                 topic: report::TOPIC,
@@ -289,7 +362,7 @@ impl<'c> Worker<'c> {
             .into_iter()
             .map(|(partition, next)| (RAW_TOPIC.to_owned(), partition, next))
             .collect();
-        producer.send_offsets(&self.consumer, &offsets, self.kafka.transaction_timeout())
+        producer.send_offsets(&self.consumer, &offsets, self.part.kafka.transaction_timeout())
     }
 
     /// Takes note of what a poll met; whether partitions changed.
@@ -301,9 +374,7 @@ impl<'c> Worker<'c> {
                 PollEvent::Rebalance(RebalanceEvent::Revoked(partitions) | RebalanceEvent::Lost(partitions)) => {
                     changed = true;
                     for partition in partitions {
-                        self.runs.revoke(*partition);
-                        self.lost.remove(partition);
-                        self.telemetry.gone(*partition);
+                        self.release(*partition);
                     }
                 }
                 PollEvent::PositionLost { partition, .. } => {
@@ -316,21 +387,48 @@ impl<'c> Worker<'c> {
         changed
     }
 
-    /// Goes back to the committed position of every partition that is ours, and lets go of those that were held while
-    /// waiting.
-    fn rewind(&mut self) -> Result<(), KafkaFault> {
+    /// A partition has gone, with all that was known of it.
+    fn release(&mut self, partition: i32) {
+        self.runs.revoke(partition);
+        self.views.release(partition);
+        self.lost.remove(&partition);
+        self.standstill.forget(partition);
+        self.telemetry.gone(partition);
+        self.telemetry.moving(partition);
+        self.telemetry.standing(&self.standstill);
+    }
+
+    /// Goes back to the committed position of every partition that is ours, once its view is what the topic says, and lets go of
+    /// those that were held while waiting. False: partitions changed meanwhile, or the process is to stop.
+    ///
+    /// The order matters. The committed positions are those of a reader of committed records: the answer waits for a transaction
+    /// that is about to end. So whatever the last owner of a partition has committed is below the end that is asked for next.
+    fn rewind(&mut self, shutdown: &Shutdown) -> Result<bool, KafkaFault> {
         let partitions: Vec<i32> = self.consumer.positions().iter().map(|(_, partition, _)| *partition).collect();
         for gone in self.runs.assigned().filter(|one| !partitions.contains(one)).collect::<Vec<_>>() {
-            self.runs.revoke(gone);
+            self.release(gone);
         }
+        self.consumer.pause(RAW_TOPIC, &partitions)?;
         let committed = self.consumer.committed(RAW_TOPIC, &partitions)?;
+        let mut met = Vec::new();
+        let Self { consumer, views, .. } = self;
+        let caught_up = views.catch_up(&partitions, || {
+            met.extend(consumer.poll(usize::MAX, Duration::ZERO, |_| {}).events);
+            if met.is_empty() && !shutdown.is_set() { Meanwhile::GoOn } else { Meanwhile::LeaveIt }
+        });
+        let changed = self.follow(&met);
+        if !caught_up? || changed {
+            return Ok(false);
+        }
         self.lost.clear();
         for (partition, position) in partitions.iter().zip(committed) {
             match position {
                 Some(position) => {
                     self.runs.assign(*partition, position);
                     self.consumer.seek(RAW_TOPIC, *partition, position)?;
-                    self.consumer.resume(RAW_TOPIC, &[*partition])?;
+                    if !self.standstill.holds(*partition) {
+                        self.consumer.resume(RAW_TOPIC, &[*partition])?;
+                    }
                 }
                 // Never the beginning and never the end: nobody knows what was done.
                 None => {
@@ -340,74 +438,32 @@ impl<'c> Worker<'c> {
             }
         }
         self.telemetry.lost(&self.lost);
-        Ok(())
+        Ok(true)
     }
 }
 
-/// Judges one record and sends what became of it.
-fn take(
-    message: &Msg<'_>,
-    producer: &mut TxnProducer,
-    open: &mut bool,
-    transform: &mut Transform,
-    page: &mut LastCarried<HeaderSet>,
-    runs: &mut Runs,
-    now: Timestamp,
-) -> Result<(), KafkaFault> {
-    if !*open {
-        producer.begin()?;
-        *open = true;
-    }
-    let (provenance, carried) = page.read(&Carried::of(message.headers()), |carried| {
-        let headers: Vec<(&str, &[u8])> = carried.present().collect();
-        HeaderSet::new(&headers)
-    });
-    let transformed = transform.apply(
-        RawMessage {
-            partition: message.partition,
-            offset: message.offset,
-            key: message.key,
-            payload: message.value.unwrap_or_default(),
-            provenance,
-        },
-        now,
-    );
-    let outcome = transformed.outcome();
-    match transformed {
-        Transformed::Clean { person_id, frame } => producer.send(Out {
-            topic: CLEAN_TOPIC,
-            // The raw record's partition number, so that one person stays on one number whatever partitions a
-            // record that somebody else wrote.
-            partition: Some(message.partition),
-            key: Some(person_id.to_string().as_bytes()),
-            value: Some(frame),
-            headers: carried,
-            timestamp_ms: message.timestamp_ms,
-        })?,
-        Transformed::Dead { headers, .. } => producer.send(Out {
-            topic: DLQ_TOPIC,
-            partition: Some(message.partition),
-            key: message.key,
-            value: message.value,
-            headers: &letter_headers(message, &headers),
-            timestamp_ms: None,
-        })?,
-    }
-    runs.take(message.partition, message.offset, provenance.batch_id, outcome);
-    runs.count_fields(message.partition, transform.fields());
-    Ok(())
+/// A fault, and whether the transaction that met it was open for longer than the broker allows.
+struct Fault {
+    fault: KafkaFault,
+    own_timeout: bool,
 }
 
-/// All headers of the record, and those of the letter in place of older ones of their kind.
-fn letter_headers(message: &Msg<'_>, added: &[(&'static str, String)]) -> HeaderSet {
-    let kept: Vec<(&str, &[u8])> = message
-        .headers()
-        .filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value?)))
-        .filter(|(name, _)| !letter::is_replaced(name))
-        .collect();
-    let added = added.iter().map(|(name, value)| (*name, value.as_bytes()));
-    let all: Vec<(&str, &[u8])> = kept.into_iter().chain(added).collect();
-    HeaderSet::new(&all)
+impl From<KafkaFault> for Fault {
+    fn from(fault: KafkaFault) -> Self {
+        Self { fault, own_timeout: false }
+    }
+}
+
+/// A fault before the end of a transaction, and the partition whose record could not even be queued.
+struct Met {
+    fault: KafkaFault,
+    refused: Option<Refused>,
+}
+
+impl From<KafkaFault> for Met {
+    fn from(fault: KafkaFault) -> Self {
+        Self { fault, refused: None }
+    }
 }
 
 /// Partitions changed under an open transaction, or a record came that is not the next one: the positions are read again.
@@ -416,6 +472,7 @@ fn unexpected() -> KafkaFault {
 }
 
 /// An unclear end always costs the producer.
-fn unclear(kind: FaultKind) -> FaultKind {
-    if kind == FaultKind::Fenced { kind } else { FaultKind::Fatal }
+fn unclear(fault: KafkaFault) -> KafkaFault {
+    let kind = if fault.kind == FaultKind::Fenced { FaultKind::Fenced } else { FaultKind::Fatal };
+    KafkaFault { kind, ..fault }
 }
