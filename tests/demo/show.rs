@@ -73,6 +73,7 @@ impl Show {
         self.line(&format!("  status     {}, {tied}, in {}", word("status"), span(&word("duration"))));
         self.line(&format!("  fetched    {:>10}   in {} requests", n("fetched"), n("requests")));
         self.line(&format!("  clean      {:>10}   published to sisdmk.clean", n("clean")));
+        self.line(&format!("  known      {:>10}   said what is known, or less; not published", known(row)));
         self.line(&format!("  dead       {:>10}   in sisdmk.dlq, by first reason:", n("dlq")));
         for (code, count) in by_code(row) {
             self.line(&format!("               {count:>8}   {code}"));
@@ -82,6 +83,7 @@ impl Show {
         self.line(&format!("  unchanged  {:>10}   the row was already there", n("sink_equal")));
     }
 
+    /// One line about a batch.
     pub(crate) fn batch_line(&self, row: &Value) {
         let n = |name: &str| count_signed(row[name].as_i64().unwrap_or(0));
         self.line(&format!(
@@ -184,6 +186,12 @@ pub(crate) fn count(number: u64) -> String {
 fn count_signed(number: i64) -> String {
     let sign = if number < 0 { "-" } else { "" };
     format!("{sign}{}", count(number.unsigned_abs()))
+}
+
+/// Records that the processor found to be no news.
+fn known(row: &Value) -> String {
+    let n = |name: &str| row[name].as_i64().unwrap_or(0);
+    count_signed(n("processor_equal") + n("processor_stale"))
 }
 
 #[cfg(test)]

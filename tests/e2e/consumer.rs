@@ -44,7 +44,7 @@ fn the_python_example_prints_what_is_on_the_topic() -> Result<()> {
     let gone = gone.key.as_deref().context("a key")?;
     assert_eq!(last.remove(gone).as_deref(), Some("deleted"));
     let expected = tables.json(&format!(
-        "SELECT jsonb_build_array(person_id, concat_ws(E'\\t', 'u', status_aktif, coalesce(kode_wilayah, '-'),
+        "SELECT jsonb_build_array(person_id, concat_ws(E'\\t', 'c', status_aktif, coalesce(kode_wilayah, '-'),
              to_char(last_updated AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"+00:00\"')))::text
          FROM sdmk.person WHERE person_id <> '{gone}'"
     ))?;

@@ -9,5 +9,8 @@ mod incidents;
 mod logins;
 mod refusals;
 mod setup;
+mod standstill;
 mod support;
+mod transactions;
+mod view;
 mod whole;

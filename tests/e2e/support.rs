@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
-use harness::{Binaries, SimulatorOptions, System, SystemOptions};
+use anyhow::{Context, Result};
+use harness::{Binaries, SimulatorOptions, Stage, System, SystemOptions};
 use tempfile::TempDir;
 
 /// Longest time a server may take to answer one question.
@@ -58,4 +58,26 @@ pub(crate) fn system_with(choose: impl FnOnce(&mut SystemOptions)) -> Result<(Te
 /// A source whose data changes only when a test says so.
 pub(crate) fn simulator(workers: u64) -> SimulatorOptions {
     SimulatorOptions { workers, seed: seed(), bad_share: 0.05, changes_per_second: 0.0, more: Vec::new() }
+}
+
+/// The batch of records that a test writes by hand: nobody announces it.
+pub(crate) const BATCH_BY_HAND: &str = "0193a000-0000-7000-8000-0000000000ff";
+
+fn ask(system: &System, stage: Stage, path: &str) -> Result<(bool, String)> {
+    let address = system.address(stage.name()).context("no address")?;
+    let client = reqwest::blocking::Client::builder().timeout(ASK_LIMIT).build()?;
+    let answer = client.get(format!("http://{address}{path}")).send()?;
+    Ok((answer.status().is_success(), answer.text()?))
+}
+
+/// Whether a stage is ready, and what it says about it.
+pub(crate) fn readiness(system: &System, stage: Stage) -> Result<(bool, String)> {
+    ask(system, stage, "/readyz?verbose")
+}
+
+/// The sum of a metric over all its labels; 0 where there is none.
+pub(crate) fn metric(system: &System, stage: Stage, name: &str) -> Result<i64> {
+    let (_, text) = ask(system, stage, "/metrics")?;
+    let values = text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+    values.map(|line| Ok(line.rsplit(' ').next().context("a value")?.parse::<i64>()?)).sum()
 }

@@ -70,6 +70,18 @@ impl System {
         Ok(())
     }
 
+    /// Deletes a topic with all it holds.
+    pub fn delete_topic(&self, topic: &str) -> Result<()> {
+        let admin = self.admin()?;
+        let done = block_on(admin.delete_topics(&[topic], &AdminOptions::new()))??;
+        for result in done {
+            if let Err((_, code)) = result {
+                bail!("cannot delete {topic}: {code}");
+            }
+        }
+        Ok(())
+    }
+
     /// Raises the number of partitions of a topic.
     pub fn add_partitions(&self, topic: &str, partitions: usize) -> Result<()> {
         let admin = self.admin()?;

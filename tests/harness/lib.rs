@@ -6,6 +6,7 @@ pub mod breaking;
 pub mod compare;
 pub mod connect;
 pub mod interrupt;
+pub mod kafka_proxy;
 pub mod process;
 pub mod simulator;
 pub mod system;

@@ -100,6 +100,9 @@ pub struct SystemOptions {
     pub settings: BTreeMap<String, String>,
     /// Nobody wants to see it afterwards: Postgres need not wait for the disk, and the servers' data are deleted.
     pub throwaway: bool,
+    /// Port of a proxy before the broker, to which clients that come in through it are kept; see [`stack::Options`]. Whoever
+    /// makes the proxy also sets `kafka.bootstrap_servers`.
+    pub kafka_proxy_port: Option<u16>,
     /// Also start Kafka Connect, without any connector.
     pub connect: bool,
     /// Also start Alertmanager, which the producer then tells its incidents.
@@ -120,6 +123,7 @@ impl SystemOptions {
             partitions: 4,
             settings: BTreeMap::new(),
             throwaway: false,
+            kafka_proxy_port: None,
             connect: false,
             alertmanager: false,
             postgres_fsync: None,
@@ -151,6 +155,9 @@ impl System {
         servers.discard = options.throwaway;
         servers.connect = options.connect;
         servers.alertmanager = options.alertmanager;
+        if options.kafka_proxy_port.is_some() {
+            servers.kafka_proxy_port = options.kafka_proxy_port;
+        }
         let stack = Stack::up(servers)?;
         let mut listen = BTreeMap::new();
         for name in ["simulator", "producer", "processor", "sink"] {

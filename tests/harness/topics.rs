@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use platform::kafka::{self, Deadline, KafkaConfig, Msg};
+use platform::kafka::admin::Admin;
+use platform::kafka::{self, Consumer, Deadline, KafkaConfig, Msg};
 use platform::settings::Settings;
 use schemas::event::{self, BatchEvent};
 
@@ -30,14 +31,34 @@ pub struct Record {
 
 /// Gives every committed record of `topic` to `next`, each partition in offset order.
 pub fn each(system: &System, topic: &str, next: impl FnMut(&Msg<'_>)) -> Result<()> {
+    kafka::read_to_end(&config(system)?, topic, true, Deadline::after(READ_LIMIT), next)?;
+    Ok(())
+}
+
+/// How to reach the broker, past every proxy.
+fn config(system: &System) -> Result<KafkaConfig> {
     let bootstrap_servers = system.stack.bootstrap_servers();
     let settings = Settings::from_pairs([
         ("kafka.bootstrap_servers", bootstrap_servers.as_str()),
         ("security.allow_plaintext", "true"),
     ])?;
-    let config = KafkaConfig::new(&settings, "sisdmk-tests")?;
-    kafka::read_to_end(&config, topic, true, Deadline::after(READ_LIMIT), next)?;
-    Ok(())
+    Ok(KafkaConfig::new(&settings, "sisdmk-tests")?)
+}
+
+/// The sum of the ends of all partitions: of the logs, or, for a reader of committed records, of where the first open
+/// transaction begins.
+pub fn end(system: &System, topic: &str, committed: bool) -> Result<i64> {
+    let config = config(system)?;
+    let consumer = if committed { Consumer::manual(&config)? } else { Consumer::manual_uncommitted(&config)? };
+    let partitions = consumer.partitions(topic)?;
+    Ok(consumer.high_watermarks(topic, &partitions)?.into_iter().sum())
+}
+
+/// The committed position of a group.
+pub fn committed(system: &System, group: &str, topic: &str, partition: i32) -> Result<Option<i64>> {
+    let positions =
+        Admin::connect(&config(system)?)?.group_offsets(group, topic, Deadline::after(Duration::from_secs(20)))?;
+    Ok(positions.into_iter().find(|(found, _)| *found == partition).and_then(|(_, position)| position))
 }
 
 /// Every event on `sisdmk.audit`, oldest first.
