@@ -37,7 +37,7 @@ pub struct RequestId(pub String);
 /// The process is ready when every check is good. A check is bad from its name on until somebody
 /// says otherwise.
 #[derive(Debug, Clone, Default)]
-pub struct Health(Arc<Mutex<BTreeMap<String, Result<(), String>>>>);
+pub struct Health(Arc<Mutex<BTreeMap<String, Result<String, String>>>>);
 
 impl Health {
     /// The checks that must become good before the process is ready.
@@ -50,7 +50,7 @@ impl Health {
         health
     }
 
-    fn checks(&self) -> MutexGuard<'_, BTreeMap<String, Result<(), String>>> {
+    fn checks(&self) -> MutexGuard<'_, BTreeMap<String, Result<String, String>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -58,12 +58,17 @@ impl Health {
     pub fn ok(&self, name: &str) {
         let mut checks = self.checks();
         match checks.get_mut(name) {
-            Some(Ok(())) => {}
-            Some(check) => *check = Ok(()),
+            Some(Ok(_)) => {}
+            Some(check) => *check = Ok(String::new()),
             None => {
-                checks.insert(name.to_owned(), Ok(()));
+                checks.insert(name.to_owned(), Ok(String::new()));
             }
         }
+    }
+
+    /// That check is good, and this is worth knowing beside it: our own words, on one line.
+    pub fn note(&self, name: &str, text: impl Into<String>) {
+        self.checks().insert(name.to_owned(), Ok(text.into().replace(['\n', '\r'], " ")));
     }
 
     /// That check is bad, for this reason: our own words, on one line, without values of records.
@@ -83,14 +88,15 @@ impl Health {
         self.checks().values().all(Result::is_ok)
     }
 
-    /// One line for each check, `[+]name ok` or `[-]name reason`, and whether all are good.
+    /// One line for each check, `[+]name ok`, `[+]name ok: note` or `[-]name reason`, and whether all are good.
     #[must_use]
     pub fn verbose(&self) -> (bool, String) {
         let checks = self.checks();
         let mut text = String::new();
         for (name, check) in checks.iter() {
             let line = match check {
-                Ok(()) => format!("[+]{name} ok\n"),
+                Ok(note) if note.is_empty() => format!("[+]{name} ok\n"),
+                Ok(note) => format!("[+]{name} ok: {note}\n"),
                 Err(reason) => format!("[-]{name} {reason}\n"),
             };
             text.push_str(&line);

@@ -12,6 +12,7 @@
 //! Not here: any judgement about a record. It is cut out of its page, its identity is read for the key, and
 //! that is all.
 
+pub mod agenda;
 pub mod config;
 pub mod cycle;
 pub mod edge;

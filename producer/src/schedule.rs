@@ -162,4 +162,46 @@ mod tests {
         // A jitter longer than the interval must not make a due time disappear.
         check(served, "2026-11-23T13:00:00Z", 6 * 3_600, Due::Now(at("2026-11-23T12:00:00Z")));
     }
+
+    /// Every due time of some years, told by an arithmetic of its own: the months' lengths and the leap years.
+    #[test]
+    fn month_ends_and_leap_days_come_when_the_calendar_says_so() {
+        let leap = |year: i64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+        let length = |year: i64, month: i64| match month {
+            2 => 28 + i64::from(leap(year)),
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
+        let days = |cron: &str, wanted: &dyn Fn(i64, i64, i64) -> bool| {
+            let schedule = Schedule::parse(cron, "Asia/Jayapura").expect("a schedule");
+            let mut after = at("2023-12-31T15:00:00Z");
+            for year in 2024..=2029 {
+                for month in 1..=12 {
+                    for day in (1..=length(year, month)).filter(|day| wanted(year, month, *day)) {
+                        let expected = at(&format!("{year}-{month:02}-{day:02}T00:30:00+09:00"));
+                        assert_eq!(schedule.next_after(after), Some(expected), "{cron}");
+                        assert_eq!(schedule.last_until(expected), Some(expected), "{cron}");
+                        after = expected;
+                    }
+                }
+            }
+        };
+        days("30 0 * * *", &|_, _, _| true);
+        days("30 0 31 * *", &|_, _, day| day == 31);
+        days("30 0 30 * *", &|_, _, day| day == 30);
+        days("30 0 29 2 *", &|_, month, day| month == 2 && day == 29);
+        days("30 0 L * *", &|year, month, day| day == length(year, month));
+        days("30 0 1 1,7 *", &|_, month, day| day == 1 && [1, 7].contains(&month));
+    }
+
+    #[test]
+    fn years_of_downtime_are_served_by_one_cycle() {
+        let schedule = Schedule::parse("0 */6 * * *", "Asia/Jakarta").expect("a schedule");
+        let (mut served, now) = (at("2024-02-28T23:00:00Z"), at("2029-03-01T00:10:00Z"));
+        let mut cycles = 0;
+        while let Some(Due::Now(due)) = due(&schedule, served, now, Duration::from_secs(59)) {
+            (served, cycles) = (due, cycles + 1);
+        }
+        assert_eq!((cycles, served), (1, at("2029-02-28T23:00:00Z")));
+    }
 }

@@ -3,16 +3,17 @@
 //! Everything is decided by the loop; this hands wishes over and waits for the answer. The bearer token
 //! comes from a file, which is read at each request, so that a new one holds at once.
 
-use crate::incident::{self, Incidents};
+use crate::agenda::Reason;
+use crate::incident;
 use crate::region::Region;
-use crate::state::{BatchRecord, ScheduleRecord, StoppedFor};
+use crate::state::{BatchRecord, BatchState, BatchStatus, ScheduleRecord, StateView, StoppedFor};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use platform::secrets::SecretFile;
 use schemas::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -36,12 +37,14 @@ pub enum Command {
         /// Its id.
         reply: oneshot::Sender<Result<Uuid, Refusal>>,
     },
-    /// Start no batch by the clock.
-    Pause {
+    /// Start batches by the clock, or none.
+    Switch {
+        /// Which.
+        enabled: bool,
         /// The status then.
         reply: oneshot::Sender<Result<StatusView, Refusal>>,
     },
-    /// Start batches by the clock again, and ask a source that had refused our token.
+    /// Start batches by the clock, and ask a source that had refused our token.
     Resume {
         /// The status then.
         reply: oneshot::Sender<Result<StatusView, Refusal>>,
@@ -72,10 +75,48 @@ pub struct StatusView {
     pub stopped_for: Option<StoppedFor>,
     /// When the next batch starts by the clock.
     pub next_run: Option<Timestamp>,
+    /// Why then, or why not.
+    pub reason: Reason,
+    /// When the newest batch was started.
+    pub last_run: Option<Timestamp>,
+    /// How it ended; none while it runs.
+    pub last_status: Option<BatchStatus>,
     /// The newest batch.
     pub batch: Option<BatchRecord>,
     /// What is wrong with the source at present, and what to do about it.
     pub incidents: Vec<serde_json::Value>,
+}
+
+impl StatusView {
+    /// What the state says, and what comes next.
+    #[must_use]
+    pub fn new(source: String, view: &StateView, (next_run, reason): (Option<Timestamp>, Reason)) -> Self {
+        let ScheduleRecord { enabled, stopped_for, last_started, .. } = view.schedule;
+        let ended = view.batch.as_ref().filter(|batch| batch.state == BatchState::Closed);
+        Self {
+            source,
+            enabled,
+            stopped_for,
+            next_run,
+            reason,
+            last_run: last_started,
+            last_status: ended.map(|batch| batch.status.unwrap_or(BatchStatus::Complete)),
+            batch: view.batch.clone(),
+            incidents: incident::shown(&view.incidents),
+        }
+    }
+
+    /// Next run, last run and reason on one line.
+    #[must_use]
+    pub fn schedule_line(&self) -> String {
+        let time = |at: Option<Timestamp>| at.map_or_else(|| "none".to_owned(), |at| at.to_string());
+        let ended = match (self.last_run, self.last_status) {
+            (Some(_), Some(status)) => format!(" ({})", status.as_str()),
+            (Some(_), None) => " (it runs)".to_owned(),
+            (None, _) => String::new(),
+        };
+        format!("next {} ({}), last {}{ended}", time(self.next_run), self.reason.as_str(), time(self.last_run))
+    }
 }
 
 /// What operators are shown; written by the loop, read by the endpoint.
@@ -84,18 +125,8 @@ pub struct Status(Mutex<StatusView>);
 
 impl Status {
     /// Replaces what is shown.
-    pub fn set(
-        &self,
-        source: String,
-        schedule: &ScheduleRecord,
-        next_run: Option<Timestamp>,
-        batch: Option<BatchRecord>,
-        incidents: &Incidents,
-    ) {
-        let ScheduleRecord { enabled, stopped_for, .. } = *schedule;
-        let incidents = incident::shown(incidents);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            StatusView { source, enabled, stopped_for, next_run, batch, incidents };
+    pub fn set(&self, shown: StatusView) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = shown;
     }
 
     /// What is shown now.
@@ -121,11 +152,19 @@ struct PollBody {
     since: Option<String>,
 }
 
+/// Body of `PUT /admin/enabled`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EnabledBody {
+    enabled: bool,
+}
+
 /// The admin endpoints. `token`: none means that they all answer 403.
 pub fn router(token: Option<Arc<SecretFile>>, commands: mpsc::Sender<Command>, status: Arc<Status>) -> Router {
     Router::new()
         .route("/admin/poll", post(poll))
         .route("/admin/pause", post(pause))
+        .route("/admin/enabled", put(enabled))
         .route("/admin/resume", post(resume))
         .route("/admin/status", get(status_now))
         .with_state(Admin { token, commands, status })
@@ -171,8 +210,18 @@ async fn pause(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     if let Some(refused) = admin.refuse(&headers) {
         return refused;
     }
-    let (reply, answer) = oneshot::channel();
-    admin.ask(Command::Pause { reply }, answer).await.map_or_else(refused, |view| Json(view).into_response())
+    admin.switch(false).await
+}
+
+/// The switch of an integration manager: says how it is to be, so that the same wish twice is no harm.
+async fn enabled(State(admin): State<Admin>, headers: HeaderMap, body: Bytes) -> Response {
+    if let Some(refused) = admin.refuse(&headers) {
+        return refused;
+    }
+    match serde_json::from_slice::<EnabledBody>(&body) {
+        Ok(body) => admin.switch(body.enabled).await,
+        Err(_) => error(StatusCode::BAD_REQUEST, "bad_body", "the body must be {\"enabled\":true} or false", None),
+    }
 }
 
 async fn resume(State(admin): State<Admin>, headers: HeaderMap) -> Response {
@@ -205,6 +254,12 @@ impl Admin {
         let mut response = error(StatusCode::UNAUTHORIZED, "unauthorized", "a bearer token is needed", None);
         response.headers_mut().insert("www-authenticate", axum::http::HeaderValue::from_static("Bearer"));
         Some(response)
+    }
+
+    async fn switch(&self, enabled: bool) -> Response {
+        let (reply, answer) = oneshot::channel();
+        let asked = self.ask(Command::Switch { enabled, reply }, answer).await;
+        asked.map_or_else(refused, |view| Json(view).into_response())
     }
 
     /// Hands a wish to the loop and waits for the answer.
@@ -265,7 +320,7 @@ mod tests {
         let status = Arc::new(Status::default());
         let shown = Arc::clone(&status);
         tokio::spawn(async move {
-            let mut schedule = ScheduleRecord::default();
+            let mut view = StateView::default();
             let mut running = false;
             while let Some(command) = wishes.recv().await {
                 match command {
@@ -281,9 +336,9 @@ mod tests {
                         );
                         let _ = reply.send(Ok(Uuid::from_u128(7)));
                     }
-                    Command::Pause { reply } => {
-                        schedule.enabled = false;
-                        shown.set("sdmk-modified/1".to_owned(), &schedule, None, None, &Incidents::new());
+                    Command::Switch { enabled, reply } => {
+                        view.schedule.enabled = enabled;
+                        shown.set(StatusView::new("sdmk-modified/1".to_owned(), &view, (None, Reason::Paused)));
                         let _ = reply.send(Ok(shown.get()));
                     }
                     Command::Resume { reply } => {
@@ -332,6 +387,18 @@ mod tests {
         let (status, answer) = ask("POST", "pause", "hunter22", "").await;
         assert_eq!((status, &answer["enabled"]), (200, &json!(false)));
         assert_eq!(ask("GET", "status", "hunter22", "").await, (200, answer));
+        for on in [true, true, false] {
+            let (status, answer) = ask("PUT", "enabled", "hunter22", &json!({ "enabled": on }).to_string()).await;
+            assert_eq!((status, &answer["enabled"]), (200, &json!(on)));
+        }
+        for (body, token, status, code) in [
+            (r#"{"enabled":"yes"}"#, "hunter22", 400, "bad_body"),
+            ("", "hunter22", 400, "bad_body"),
+            (r#"{"enabled":true}"#, "hunter2", 401, "unauthorized"),
+        ] {
+            let (found, answer) = ask("PUT", "enabled", token, body).await;
+            assert_eq!((found, answer["error"]["code"].as_str()), (status, Some(code)), "{body}");
+        }
         refused("resume", "hunter22", "", 503, "stopping").await;
     }
 

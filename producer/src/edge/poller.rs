@@ -4,9 +4,10 @@ mod alarm;
 mod facilities;
 mod notes;
 
+use crate::agenda::{self, First};
 use crate::config::Config;
 use crate::cycle::{Cycle, Event, FaultKind, Note, Slice, Step};
-use crate::edge::admin::{Command, Refusal, Status};
+use crate::edge::admin::{Command, Refusal, Status, StatusView};
 use crate::edge::alerts::Alarm;
 use crate::edge::metrics;
 use crate::edge::quarantine::Quarantine;
@@ -15,10 +16,9 @@ use crate::edge::sisdmk::{Answer, CLOCKS_APART_MAX, Sisdmk};
 use crate::incident;
 use crate::region::Region;
 use crate::report;
-use crate::schedule::{self, Due};
 use crate::state::{
     BatchKind, BatchRecord, BatchState, BatchStatus, Entry, FacilitiesRecord, IncidentKind, Keys, ScheduleRecord,
-    StateView, StoppedFor,
+    StateView,
 };
 use alarm::Met;
 use platform::clock;
@@ -167,7 +167,7 @@ impl Poller {
         for (region, record) in &self.view.watermarks {
             metrics::watermark(region, record);
         }
-        self.show(None);
+        self.show();
         self.tell();
         let schedule = self.view.schedule.clone();
         let first = if let Some(open) = self.view.open_batch().cloned() {
@@ -176,13 +176,15 @@ impl Poller {
                 planned = open.planned.len(), "resuming the batch that was left open"
             );
             Some(Next::Run(Box::new(open)))
-        } else if schedule.stopped_for.is_some() && self.is_another_credential() {
-            self.clear_stop()?;
-            schedule.enabled.then(|| self.start_regular(schedule.last_due)).transpose()?
-        } else if schedule.stopped_for.is_none() && schedule.enabled && self.config.run_on_start {
-            Some(self.start_regular(Some(now()))?)
         } else {
-            None
+            match agenda::first(&schedule, self.config.run_on_start, self.is_another_credential()) {
+                First::EndStop => {
+                    self.clear_stop()?;
+                    schedule.enabled.then(|| self.start_regular(None)).transpose()?
+                }
+                First::Start => Some(self.start_regular(Some(now()))?),
+                First::Wait => None,
+            }
         };
         match first {
             Some(Next::Run(batch)) => {
@@ -213,30 +215,26 @@ impl Poller {
             }
             let schedule = self.view.schedule.clone();
             let mut wait = CLOCK_LOOK;
-            let mut due = None;
-            if schedule.stopped_for.is_some() {
-                wait = TOKEN_LOOK;
-                if self.is_another_credential() {
-                    tracing::info!("there is another token or secret; the source is asked again");
-                    self.clear_stop()?;
-                    if schedule.enabled {
-                        return self.start_regular(schedule.last_due);
+            match agenda::next(&self.config.schedule, &schedule, self.came_up, now(), self.jitter) {
+                agenda::Next::Credentials => {
+                    wait = TOKEN_LOOK;
+                    if self.is_another_credential() {
+                        tracing::info!("there is another token or secret; the source is asked again");
+                        self.clear_stop()?;
+                        if schedule.enabled {
+                            return self.start_regular(None);
+                        }
                     }
                 }
-            } else if schedule.enabled {
-                let served = schedule.last_due.unwrap_or(self.came_up);
-                match schedule::due(&self.config.schedule, served, now(), self.jitter) {
-                    Some(Due::Now(served)) => return self.start_regular(Some(served)),
-                    Some(Due::At(at)) => {
-                        due = Some(at);
-                        let left = u64::try_from(at.0.saturating_sub(now().0)).unwrap_or(0);
-                        // A millisecond more, so that the due time has come when it is looked at.
-                        wait = wait.min(Duration::from_micros(left) + Duration::from_millis(1));
-                    }
-                    None => {}
+                agenda::Next::Start { due } => return self.start_regular(Some(due)),
+                agenda::Next::At(at) => {
+                    let left = u64::try_from(at.0.saturating_sub(now().0)).unwrap_or(0);
+                    // A millisecond more, so that the due time has come when it is looked at.
+                    wait = wait.min(Duration::from_micros(left) + Duration::from_millis(1));
                 }
+                agenda::Next::Asked => {}
             }
-            self.show(due);
+            self.show();
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.shutdown.wait() => return Ok(Next::Stop),
@@ -270,27 +268,24 @@ impl Poller {
                     return Ok(None);
                 }
                 let regions = region.map_or_else(|| self.config.regions.clone(), |region| vec![region]);
-                let started = self.start(BatchKind::Manual, regions, since, self.view.schedule.last_due)?;
+                let started = self.start(BatchKind::Manual, regions, since, None)?;
                 let answer = started.as_ref().map(|batch| batch.batch_id).ok_or(Refusal::Stopping);
                 let _ = reply.send(answer);
                 Ok(started)
             }
-            Command::Pause { reply } => {
-                let written = self.write_schedule(ScheduleRecord { enabled: false, ..self.view.schedule.clone() })?;
-                self.show(None);
+            Command::Switch { enabled, reply } => {
+                let written = self.write_schedule(agenda::switched(&self.view.schedule, enabled))?;
+                self.show();
                 let _ = reply.send(written.then(|| self.status.get()).ok_or(Refusal::Stopping));
                 Ok(None)
             }
             Command::Resume { reply } => {
                 let was_stopped = self.view.schedule.stopped_for.is_some();
-                let fresh =
-                    ScheduleRecord { enabled: true, stopped_for: None, refused: None, ..self.view.schedule.clone() };
-                let written = self.write_schedule(fresh)?;
-                self.show(None);
+                let written = self.write_schedule(agenda::may_ask(&agenda::switched(&self.view.schedule, true)))?;
+                self.show();
                 let _ = reply.send(written.then(|| self.status.get()).ok_or(Refusal::Stopping));
                 if was_stopped && written {
-                    let due = self.view.schedule.last_due;
-                    return self.start(BatchKind::Scheduled, self.config.regions.clone(), None, due);
+                    return self.start(BatchKind::Scheduled, self.config.regions.clone(), None, None);
                 }
                 Ok(None)
             }
@@ -303,7 +298,7 @@ impl Poller {
             Command::Poll { reply, .. } => {
                 let _ = reply.send(Err(Refusal::BatchRunning));
             }
-            Command::Pause { .. } | Command::Resume { .. } => {
+            Command::Switch { .. } | Command::Resume { .. } => {
                 self.obey(command)?;
             }
         }
@@ -328,7 +323,7 @@ impl Poller {
 
     /// The source may be asked again.
     fn clear_stop(&mut self) -> Result<(), Failure> {
-        self.write_schedule(ScheduleRecord { stopped_for: None, refused: None, ..self.view.schedule.clone() })?;
+        self.write_schedule(agenda::may_ask(&self.view.schedule))?;
         Ok(())
     }
 
@@ -371,12 +366,7 @@ impl Poller {
             fetched_at: former.and_then(|former| former.fetched_at),
             facilities: self.config.facilities.is_some().then(FacilitiesRecord::default),
         };
-        let schedule = ScheduleRecord {
-            last_due: due,
-            last_started: Some(batch.started_at),
-            last_batch_id: Some(batch.batch_id),
-            ..self.view.schedule.clone()
-        };
+        let schedule = agenda::started(&self.view.schedule, &batch, due);
         let entries = vec![Entry::new(self.keys.batch(), &batch), Entry::new(self.keys.schedule(), &schedule)];
         let event = report::started(&batch, &self.config.source());
         if self.write(None, vec![event], entries, &trace)? != Written::Committed {
@@ -385,7 +375,7 @@ impl Poller {
         tracing::info!(batch_id = %batch.batch_id, trace_id = batch.trace_id, kind = kind.as_str(), regions = batch.planned.len(), "batch started");
         self.view.schedule = schedule;
         self.view.batch = Some(batch.clone());
-        self.show(None);
+        self.show();
         Ok(Some(batch))
     }
 
@@ -409,7 +399,7 @@ impl Poller {
     /// Runs a batch to its end, or until the process is to stop; then it stays open.
     async fn batch(&mut self, batch: BatchRecord) -> Result<Left, Failure> {
         self.sisdmk.begin();
-        self.show(None);
+        self.show();
         let watermarks = self.view.watermarks.clone();
         let trace = trace_of(&batch, self.config.sample_ratio);
         let span = tracing::info_span!("batch", batch_id = %batch.batch_id, trace_id = batch.trace_id);
@@ -577,7 +567,7 @@ impl Poller {
                 metrics::watermark(&slice.region, &record);
             }
             self.view.batch = Some(batch.clone());
-            self.show(None);
+            self.show();
         }
         Ok(written)
     }
@@ -610,10 +600,8 @@ impl Poller {
         let source = self.config.source();
         let mut events = vec![report::fetched(&batch, &source, ended_at)];
         let mut entries = vec![Entry::new(self.keys.batch(), &batch)];
-        let mut schedule = self.view.schedule.clone();
-        if status == BatchStatus::AuthFailed {
-            schedule.stopped_for = Some(StoppedFor::AuthFailed);
-            schedule.refused = Some(self.sisdmk.credential_mark());
+        let schedule = agenda::ended(&self.view.schedule, status, || self.sisdmk.credential_mark());
+        if schedule != self.view.schedule {
             entries.push(Entry::new(self.keys.schedule(), &schedule));
         }
         let over = self.over(&batch, running, ended_at);
@@ -630,19 +618,18 @@ impl Poller {
         self.is_over(over.incidents, over.notices);
         self.view.schedule = schedule;
         self.view.batch = Some(batch);
-        self.show(None);
+        self.show();
         Ok(Left::Ended)
     }
 
     /// Brings up to date what operators are shown.
-    fn show(&self, next_run: Option<Timestamp>) {
-        let schedule = &self.view.schedule;
-        let next_run = next_run.or_else(|| {
-            let runs = schedule.enabled && schedule.stopped_for.is_none();
-            let served = schedule.last_due.unwrap_or(self.came_up).max(now());
-            runs.then(|| self.config.schedule.next_after(served)).flatten()
-        });
-        self.status.set(self.config.source(), schedule, next_run, self.view.batch.clone(), &self.view.incidents);
+    fn show(&self) {
+        let (view, now) = (&self.view, now());
+        let runs = view.open_batch().is_some();
+        let outlook = agenda::outlook(&self.config.schedule, &view.schedule, self.came_up, now, self.jitter, runs);
+        let shown = StatusView::new(self.config.source(), view, outlook);
+        self.health.note("schedule", shown.schedule_line());
+        self.status.set(shown);
     }
 }
 

@@ -45,7 +45,7 @@ impl Poller {
             self.view.incidents = open;
             self.view.notices = notices;
             self.tell();
-            self.show(None);
+            self.show();
         }
         Ok(())
     }
