@@ -245,3 +245,29 @@ fn a_probe_that_fails_says_why_and_ends_with_3_or_2() {
     check("sisdmk source probe --region 32", "biodata-facility", &[], 2, "configuration");
     check("sisdmk source probe --region 99", "sdmk-modified", &[], 2, "configuration");
 }
+
+#[test]
+fn validate_names_what_a_profile_needs_and_the_line_that_is_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = schemas::layout::shipped("biodata-facility").expect("it ships");
+    let check = |text: &str, said: &[&str]| {
+        let path = folder.path().join("profile.toml");
+        std::fs::write(&path, text).expect("a profile");
+        let printed = ran_with("sisdmk validate", [("source.profile", path.to_str().expect("text"))]);
+        assert_eq!(printed.exit, 2, "{printed:?}");
+        for said in said {
+            assert!(printed.stderr.contains(said), "{said}: {}", printed.stderr);
+        }
+    };
+    check(text, &["source.username", "source.password_file", "source.facilities_file"]);
+    let line = |key: &str| text.lines().position(|line| line.starts_with(key)).map_or(0, |index| index + 1);
+    check(
+        &text.replacen("lifetime_seconds = 1800", "lifetime_seconds = 0", 1),
+        &[&format!("line {}", line("lifetime_seconds")), "auth.login.lifetime_seconds"],
+    );
+    check(
+        &text.replacen("status_empty =", "status_none =", 1),
+        &[&format!("line {}", line("status_empty")), "status_none"],
+    );
+    check(&text.replacen("query_name =", "query_nam =", 1), &[&format!("line {}", line("query_name")), "query_nam"]);
+}

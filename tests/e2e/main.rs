@@ -5,6 +5,7 @@
 mod connect;
 mod consumer;
 mod contract;
+mod facilities;
 mod incidents;
 mod logins;
 mod refusals;

@@ -64,6 +64,8 @@ pub struct Simulator {
     process: Process,
     address: SocketAddr,
     client: reqwest::blocking::Client,
+    /// As whose records the truth is told: an option of the older service asks for that one's.
+    shape: &'static str,
 }
 
 impl Simulator {
@@ -93,6 +95,11 @@ impl Simulator {
             process,
             address,
             client: reqwest::blocking::Client::builder().timeout(Duration::from_secs(600)).build()?,
+            shape: if options.more.iter().any(|option| option == "--biodata-status") {
+                "biodata-facility"
+            } else {
+                "sdmk-modified"
+            },
         };
         wait::until("the simulator to answer", Duration::from_secs(60), || {
             if let Some(status) = simulator.process.ended()? {
@@ -159,12 +166,30 @@ impl Simulator {
 
     /// The true state of every person, in NIK order.
     pub fn persons(&self) -> Result<impl Iterator<Item = Result<Value>>> {
-        self.lines("/_control/truth/persons")
+        self.lines(&format!("/_control/truth/persons?shape={}", self.shape))
     }
 
     /// The bad records given out so far.
     pub fn bad_records(&self) -> Result<Vec<BadRecord>> {
-        self.lines("/_control/truth/dead-letters")?.map(|line| Ok(serde_json::from_value(line?)?)).collect()
+        self.lines(&format!("/_control/truth/dead-letters?shape={}", self.shape))?
+            .map(|line| Ok(serde_json::from_value(line?)?))
+            .collect()
+    }
+
+    /// Whether the source has a time of change; without one it is the time of the fetch.
+    #[must_use]
+    pub fn has_stamps(&self) -> bool {
+        self.shape == "sdmk-modified"
+    }
+
+    /// The code of every facility.
+    pub fn facilities(&self) -> Result<Vec<String>> {
+        self.lines("/_control/facilities")?.map(|line| Ok(serde_json::from_value(line?)?)).collect()
+    }
+
+    /// Tokens that were issued are worth nothing from now on.
+    pub fn revoke_tokens(&self) -> Result<()> {
+        self.post("/_control/tokens/revoke", String::new()).map(drop)
     }
 
     /// The log of requests.

@@ -4,6 +4,7 @@
 mod auth;
 mod drive;
 mod lies;
+mod listed;
 mod third;
 
 use super::link::{Pace, retry_after};
