@@ -110,7 +110,7 @@ pub(crate) enum SchemaVerb {
 pub(crate) enum DlqVerb {
     /// List the latest dead letters, newest first
     List(DlqListArgs),
-    /// Explain one dead letter; the record itself is shown by field names and lengths only
+    /// Explain one dead letter; the record itself is shown by field names, kinds and lengths, a NIK masked
     Show(DlqShowArgs),
     /// Count dead letters by reason
     Groups,

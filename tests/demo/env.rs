@@ -15,6 +15,7 @@ pub(crate) fn write(system: &System) -> Result<PathBuf> {
     let text = format!(
         "export KAFKA={kafka}\nexport REGISTRY={registry}\n\
          export PGHOST={host} PGPORT={port} PGUSER={user} PGDATABASE={database} PGPASSWORD=\"$(cat '{password}')\"\n\
+         export PGTZ=Asia/Jakarta\n\
          export PATH=\"{programs}:$PATH\"\n",
         kafka = system.stack.bootstrap_servers(),
         registry = system.stack.registry_url(),

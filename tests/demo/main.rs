@@ -95,10 +95,14 @@ fn run(options: &Options, show: &mut Show) -> Result<bool> {
     if options.once {
         return finish(options, show, &mut system, &mut tables);
     }
-    show.addresses(&system, &env::write(&system)?);
+    let env = env::write(&system)?;
+    show.addresses(&system, &env);
     keep_going(show, &mut tables, vec![first])?;
     show.line("Stopping ...");
+    // What it names is gone.
+    std::fs::remove_file(env)?;
     system.stop_stages()?;
+    show.line(&format!("Stopped, servers and all. Logs: {}", system.dir().join("logs").display()));
     Ok(true)
 }
 

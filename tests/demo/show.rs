@@ -87,11 +87,12 @@ impl Show {
     pub(crate) fn batch_line(&self, row: &Value) {
         let n = |name: &str| count_signed(row[name].as_i64().unwrap_or(0));
         self.line(&format!(
-            "batch {}: {} fetched, {} inserted, {} updated, {} dead, {}{}",
+            "batch {}: {} fetched = {} inserted + {} updated + {} unchanged + {} dead; {}{}",
             row["batch_id"].as_str().unwrap_or("-"),
             n("fetched"),
             n("inserted"),
             n("updated"),
+            unchanged(row),
             n("dlq"),
             row["status"].as_str().unwrap_or("-"),
             if row["tied"] == Value::Bool(true) { "" } else { ", NOT TIED" },
@@ -100,8 +101,10 @@ impl Show {
 
     pub(crate) fn comparison(&self, comparison: &Comparison) {
         self.line(&format!("\n{comparison}"));
-        let codes: Vec<String> = comparison.by_code.iter().map(|(code, count)| format!("{code} {count}")).collect();
-        self.line(&format!("dead letters by first reason: {}", codes.join(", ")));
+        self.line("\ndead letters by first reason:");
+        for (code, count) in &comparison.by_code {
+            self.line(&format!("               {count:>8}   {code}"));
+        }
     }
 
     pub(crate) fn addresses(&self, system: &System, env: &Path) {
@@ -110,18 +113,18 @@ impl Show {
         self.line(&format!(
             "\nLook around; the data goes on changing, with a batch every minute, until Ctrl-C:
 
-in another shell, first:
-            . {env}
+  first     . {env}   (in another shell of this folder)
   tables    psql -c 'select nama, status_aktif, kode_wilayah from sdmk.person limit 10'
-            psql -c 'select * from audit.batch'
+            psql -x -c 'select * from audit.batch order by started_at desc limit 1'
   console   sisdmk batches --config {config}
             sisdmk dlq list --config {config}
   metrics   http://{producer}/metrics  http://{processor}/metrics  http://{sink}/metrics
+            (producer, processor, sink)
   health    http://{producer}/readyz?verbose  (and the other two)
   source    http://{simulator}/_control/summary
   Kafka     {kafka}
   registry  {registry}/subjects
-  consumer  python3 examples/python/consume_clean.py $KAFKA $REGISTRY
+  consumer  README.md says how: Consume sisdmk.clean from another program
   logs      {logs}
 ",
             env = env.display(),
@@ -186,6 +189,12 @@ pub(crate) fn count(number: u64) -> String {
 fn count_signed(number: i64) -> String {
     let sign = if number < 0 { "-" } else { "" };
     format!("{sign}{}", count(number.unsigned_abs()))
+}
+
+/// Records that changed no row, wherever that was noticed.
+fn unchanged(row: &Value) -> String {
+    let names = ["processor_equal", "processor_stale", "sink_equal", "sink_stale", "superseded"];
+    count_signed(names.iter().map(|name| row[*name].as_i64().unwrap_or(0)).sum())
 }
 
 /// Records that the processor found to be no news.

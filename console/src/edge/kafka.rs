@@ -144,6 +144,8 @@ fn with_envelope<T>(message: &Msg<'_>, each: impl FnOnce(Envelope<'_>) -> T) -> 
 pub(crate) fn read_dead_letters(settings: &Settings, mut each: impl FnMut(Envelope<'_>)) -> Result<(), Failure> {
     let config = config(settings)?;
     blocking(|| {
+        // A broker that is away is told soon, and not after the time that much reading may take.
+        Admin::connect(&config)?.watermarks(DLQ, Deadline::after(ANSWER_MAX))?;
         read_to_end(&config, DLQ, true, Deadline::after(READ_MAX), |message| {
             with_envelope(message, &mut each);
         })

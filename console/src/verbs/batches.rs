@@ -161,7 +161,8 @@ fn explained(batch: &Batch, reported: Counts, arrivals: (i64, i64), zone: Zone, 
     let summary = match (batch.status.as_deref(), batch.tied) {
         (None, _) => "the batch is open: run this again to see it go on".to_owned(),
         (Some(_), Some(true)) if counts.dlq + counts.rejected > 0 => {
-            "`sisdmk dlq groups` and `sisdmk reasons` say what to do about dead letters".to_owned()
+            "`sisdmk reasons` says what to do about dead letters, `sisdmk dlq list --code <reason>` lists them"
+                .to_owned()
         }
         (Some(status), Some(true)) => format!("{status}, and every record is accounted for"),
         (Some(status), _) => {

@@ -118,7 +118,7 @@ fn explained(envelope: &Envelope<'_>, outline: &Outline, zone: Zone) -> Answer {
         }
     }
     text.push_str(&format!(
-        "\nThe record, {} bytes: its fields, without what they say\n",
+        "\nThe record, {} bytes: its fields, without what they say (a NIK masked)\n",
         count(i64::try_from(outline.bytes).unwrap_or(i64::MAX))
     ));
     let mut table = Table::new(&[("  field", Side::Left), ("holds", Side::Left)]);
