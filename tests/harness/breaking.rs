@@ -6,11 +6,13 @@ use anyhow::{Context, Result, bail};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::System;
 use crate::topics::Record;
+use crate::{System, wait};
 
 /// Longest time the broker may take over one step of a transaction.
 const STEP_LIMIT: Duration = Duration::from_secs(30);
@@ -108,4 +110,36 @@ impl System {
 
 fn block_on<F: Future>(future: F) -> Result<F::Output> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+}
+
+/// Position after the last committed record of a partition.
+pub fn end_of(system: &System, topic: &str, partition: i32) -> Result<i64> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", system.stack.bootstrap_servers())
+        .set("isolation.level", "read_committed")
+        .create()?;
+    let (_, end) = consumer.fetch_watermarks(topic, partition, STEP_LIMIT)?;
+    Ok(end)
+}
+
+/// Deletes every record of a partition before an offset, as retention would.
+pub fn delete_records(system: &System, topic: &str, partition: i32, before: i64) -> Result<()> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(before))?;
+    let admin = system.admin()?;
+    let done = block_on(admin.delete_records(&list, &AdminOptions::new()))??;
+    for one in done.elements() {
+        one.error().with_context(|| format!("records of {topic}/{partition} were not deleted"))?;
+    }
+    Ok(())
+}
+
+/// Deletes a group without members, with its positions.
+pub fn delete_group(system: &System, group: &str) -> Result<()> {
+    let admin = system.admin()?;
+    wait::until(&format!("group {group} to be deleted"), STEP_LIMIT, || {
+        let done = block_on(admin.delete_groups(&[group], &AdminOptions::new()))??;
+        // Its members may have left a moment ago.
+        Ok(done.iter().all(Result::is_ok).then_some(()))
+    })
 }

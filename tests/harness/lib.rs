@@ -5,9 +5,13 @@
 pub mod breaking;
 pub mod compare;
 pub mod connect;
+pub mod history;
 pub mod interrupt;
 pub mod kafka_proxy;
+pub mod points;
 pub mod process;
+pub mod proxy;
+pub mod rest;
 pub mod simulator;
 pub mod system;
 pub mod tables;

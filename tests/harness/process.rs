@@ -26,11 +26,12 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `program`; its output is appended to `<logs>/<name>.log`.
+    /// Starts `program` with `environment` added to this process' own; its output is appended to `<logs>/<name>.log`.
     pub fn start(
         name: &str,
         program: &Path,
         arguments: &[String],
+        environment: &[(String, String)],
         logs: &Path,
         listen: Option<SocketAddr>,
     ) -> Result<Self> {
@@ -40,6 +41,7 @@ impl Process {
         let mut command = Command::new(program);
         // A group of its own: Ctrl-C reaches whoever started it, which then stops everything in order.
         command.process_group(0);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.args(arguments).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         die_with_parent(&mut command);
         let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;

@@ -90,7 +90,7 @@ impl Simulator {
         .flat_map(|(name, value)| [name.to_owned(), value])
         .collect();
         arguments.extend(options.more.clone());
-        let process = Process::start("simulator", program, &arguments, logs, None)?;
+        let process = Process::start("simulator", program, &arguments, &[], logs, None)?;
         let mut simulator = Self {
             process,
             address,

@@ -11,7 +11,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use stack::{Options, Stack};
 
+use crate::points::FailPoints;
 use crate::process::Process;
+use crate::proxy::Proxy;
 use crate::simulator::{Simulator, SimulatorOptions};
 use crate::{tables, wait};
 
@@ -103,6 +105,13 @@ pub struct SystemOptions {
     /// Port of a proxy before the broker, to which clients that come in through it are kept; see [`stack::Options`]. Whoever
     /// makes the proxy also sets `kafka.bootstrap_servers`.
     pub kafka_proxy_port: Option<u16>,
+    /// Put a proxy in front of each server: the stages then reach Kafka, registry, Postgres and source through it alone.
+    /// What the harness itself asks goes past them.
+    pub proxied: bool,
+    /// Give each stage a folder of fail points. Only builds with the feature `sabotage` look into it.
+    pub fail_points: bool,
+    /// The promise that a stage breaks, by its name in `platform::sabotage`. Only such builds do.
+    pub sabotage: Option<(Stage, &'static str)>,
     /// Also start Kafka Connect, without any connector.
     pub connect: bool,
     /// Also start Alertmanager, which the producer then tells its incidents.
@@ -124,10 +133,35 @@ impl SystemOptions {
             settings: BTreeMap::new(),
             throwaway: false,
             kafka_proxy_port: None,
+            proxied: false,
+            fail_points: false,
+            sabotage: None,
             connect: false,
             alertmanager: false,
             postgres_fsync: None,
             postgres_shared_buffers_mb: None,
+        }
+    }
+}
+
+/// The links between the stages and what they talk to.
+#[derive(Debug)]
+pub struct Links {
+    /// To the broker.
+    pub kafka: Proxy,
+    /// To the schema registry.
+    pub registry: Proxy,
+    /// To Postgres.
+    pub postgres: Proxy,
+    /// To the source.
+    pub source: Proxy,
+}
+
+impl Links {
+    /// Lets everything pass again, on every link.
+    pub fn restore(&self) {
+        for link in [&self.kafka, &self.registry, &self.postgres, &self.source] {
+            link.restore();
         }
     }
 }
@@ -137,6 +171,7 @@ pub struct System {
     /// The real servers.
     pub stack: Stack,
     options: SystemOptions,
+    links: Option<Links>,
     listen: BTreeMap<&'static str, SocketAddr>,
     running: BTreeMap<Stage, Process>,
     simulator: Option<Simulator>,
@@ -155,15 +190,21 @@ impl System {
         servers.discard = options.throwaway;
         servers.connect = options.connect;
         servers.alertmanager = options.alertmanager;
-        if options.kafka_proxy_port.is_some() {
-            servers.kafka_proxy_port = options.kafka_proxy_port;
-        }
+        let links = if options.proxied {
+            let proxy = Proxy::start;
+            Some(Links { kafka: proxy()?, registry: proxy()?, postgres: proxy()?, source: proxy()? })
+        } else {
+            None
+        };
+        let own = links.as_ref().map(|links| links.kafka.address().port());
+        servers.kafka_proxy_port = own.or(options.kafka_proxy_port);
         let stack = Stack::up(servers)?;
         let mut listen = BTreeMap::new();
         for name in ["simulator", "producer", "processor", "sink"] {
             listen.insert(name, free_address()?);
         }
-        let system = Self { stack, options, listen, running: BTreeMap::new(), simulator: None };
+        let system = Self { stack, options, links, listen, running: BTreeMap::new(), simulator: None };
+        system.lead_links()?;
         // With the newline that an editor leaves: it is no part of the key, and the simulator must find the same.
         system.secret("hmac.key", b"key of a demonstration, of no use elsewhere\n")?;
         system.secret("api.token", b"token-of-the-demonstration")?;
@@ -171,6 +212,22 @@ impl System {
         system.secret("sink.password", tables::SINK_PASSWORD.as_bytes())?;
         system.write_configuration()?;
         Ok(system)
+    }
+
+    /// Tells the proxies where the servers are.
+    fn lead_links(&self) -> Result<()> {
+        let Some(links) = &self.links else { return Ok(()) };
+        let local = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        links.kafka.lead_to(local(self.stack.kafka_behind_proxy().context("a listener behind the proxy")?));
+        links.registry.lead_to(local(port_of(&self.stack.registry_url())?));
+        links.postgres.lead_to(local(port_of(&self.stack.postgres_url())?));
+        links.source.lead_to(self.address("simulator").context("no address")?);
+        Ok(())
+    }
+
+    /// The links, in a system that was started with proxies.
+    pub fn links(&self) -> Result<&Links> {
+        self.links.as_ref().context("this system has no proxies")
     }
 
     /// Folder of this system.
@@ -219,15 +276,21 @@ impl System {
         let quoted = |text: &dyn std::fmt::Display| format!("\"{text}\"");
         let secret = |name: &str| quoted(&self.secret_path(name).display());
         let address = |name: &str| self.address(name).map_or_else(String::new, |at| at.to_string());
+        let past = |url: String, link: fn(&Links) -> &Proxy| -> Result<String> {
+            let Some(links) = &self.links else { return Ok(url) };
+            let port = port_of(&url)?;
+            Ok(url.replacen(&format!(":{port}"), &format!(":{}", link(links).address().port()), 1))
+        };
+        let source = past(format!("http://{}", address("simulator")), |links| &links.source)?;
         let mut settings: BTreeMap<String, String> = [
-            ("kafka.bootstrap_servers", quoted(&self.stack.bootstrap_servers())),
-            ("registry.url", quoted(&self.stack.registry_url())),
-            ("postgres.url", quoted(&self.sink_postgres_url())),
+            ("kafka.bootstrap_servers", quoted(&past(self.stack.bootstrap_servers(), |links| &links.kafka)?)),
+            ("registry.url", quoted(&past(self.stack.registry_url(), |links| &links.registry)?)),
+            ("postgres.url", quoted(&past(self.sink_postgres_url(), |links| &links.postgres)?)),
             ("postgres.password_file", secret("sink.password")),
             ("setup.postgres_url", quoted(&self.stack.postgres_url())),
             ("setup.postgres_password_file", quoted(&self.stack.postgres_password_file().display())),
             ("source.profile", quoted(&"sdmk-modified")),
-            ("source.base_url", quoted(&format!("http://{}", address("simulator")))),
+            ("source.base_url", quoted(&source)),
             ("source.token_file", secret("api.token")),
             // The simulator is ours: nobody has to be spared.
             ("source.requests_per_second", "1000".to_owned()),
@@ -329,6 +392,7 @@ impl System {
             stage.name(),
             self.options.binaries.of(stage),
             &arguments,
+            &self.environment(stage)?,
             &self.options.dir.join("logs"),
             self.address(stage.name()),
         )?;
@@ -338,15 +402,40 @@ impl System {
 
     /// Starts another processor beside the first, under a name of its own, and waits until it is ready.
     pub fn another_processor(&self, instance: &str) -> Result<Process> {
-        let listen = free_address()?;
-        let settings = [format!("processor.instance={instance}"), format!("processor.listen={listen}")];
-        let mut arguments = vec!["--config".to_owned(), self.configuration().display().to_string()];
-        arguments.extend(settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting]));
-        let name = format!("processor-{instance}");
-        let logs = self.options.dir.join("logs");
-        let mut process = Process::start(&name, &self.options.binaries.processor, &arguments, &logs, Some(listen))?;
+        let mut process = self.spawn_another(Stage::Processor, instance)?;
         process.wait_ready()?;
         Ok(process)
+    }
+
+    /// Starts another process of a stage beside the first, without waiting for it.
+    pub fn spawn_another(&self, stage: Stage, instance: &str) -> Result<Process> {
+        let listen = free_address()?;
+        let mut settings = vec![format!("{}.listen={listen}", stage.name())];
+        if stage == Stage::Processor {
+            settings.push(format!("processor.instance={instance}"));
+        }
+        let mut arguments = vec!["--config".to_owned(), self.configuration().display().to_string()];
+        arguments.extend(settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting]));
+        let name = format!("{}-{instance}", stage.name());
+        let logs = self.options.dir.join("logs");
+        let program = self.options.binaries.of(stage);
+        Process::start(&name, program, &arguments, &self.environment(stage)?, &logs, Some(listen))
+    }
+
+    /// The fail points of the processes of a stage.
+    pub fn fail_points(&self, stage: Stage) -> Result<FailPoints> {
+        FailPoints::new(self.options.dir.join("points").join(stage.name()))
+    }
+
+    fn environment(&self, stage: Stage) -> Result<Vec<(String, String)>> {
+        let mut environment = Vec::new();
+        if self.options.fail_points {
+            environment.push(self.fail_points(stage)?.environment());
+        }
+        if let Some((_, name)) = self.options.sabotage.filter(|(of, _)| *of == stage) {
+            environment.push(("SISDMK_SABOTAGE".to_owned(), name.to_owned()));
+        }
+        Ok(environment)
     }
 
     /// Starts a stage and waits until it is ready.
@@ -437,6 +526,13 @@ fn ended_well(stage: Stage, process: &mut Process) -> Result<()> {
         bail!("{} ended with {status}: {}", stage.name(), process.log_tail());
     }
     Ok(())
+}
+
+/// The port of a server's address or URL.
+fn port_of(url: &str) -> Result<u16> {
+    let after = url.rsplit_once("127.0.0.1:").context("a server on this machine")?.1;
+    let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+    Ok(digits.parse()?)
 }
 
 /// An address that was free a moment ago.
