@@ -80,6 +80,31 @@ fn arrows_point_one_way() {
 }
 
 #[test]
+fn no_default_and_no_release_build_can_be_sabotaged() {
+    for (name, _) in ARROWS {
+        let text = fs::read_to_string(root().join(name).join("Cargo.toml")).expect("Cargo.toml");
+        let manifest: toml::Table = text.parse().expect("TOML");
+        let features = manifest.get("features").and_then(toml::Value::as_table).cloned().unwrap_or_default();
+        // No default at all: a feature that switched the sabotage on could hide behind one that is on by default.
+        assert!(!features.contains_key("default"), "{name} has default features");
+        for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            let used = manifest.get(section).map(ToString::to_string).unwrap_or_default();
+            assert!(!used.contains("sabotage"), "{name} switches the sabotage on in {section}");
+        }
+    }
+    let workspace = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
+    assert!(!workspace.contains("sabotage"), "the workspace switches the sabotage on");
+    for file in ["Dockerfile", "docker-compose.yml", "scripts/install.sh", ".ci/run"] {
+        let text = fs::read_to_string(root().join(file)).expect("readable");
+        assert!(!text.contains("sabotage") && !text.contains("all-features"), "{file}");
+    }
+    let makefile = fs::read_to_string(root().join("Makefile")).expect("Makefile");
+    for line in makefile.lines().filter(|line| line.contains("cargo build")) {
+        assert!(!line.contains("features"), "{line}");
+    }
+}
+
+#[test]
 fn each_client_library_has_one_home() {
     for (name, dependencies) in dependencies() {
         for (library, homes) in HOMES {

@@ -12,6 +12,8 @@ pub mod http;
 pub mod kafka;
 pub mod metrics;
 pub mod registry;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
 pub mod secrets;
 pub mod settings;
 pub mod shutdown;

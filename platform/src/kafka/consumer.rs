@@ -192,7 +192,11 @@ impl Consumer {
     /// # Errors
     /// `Config` when librdkafka refuses an option.
     pub fn subscribe(config: &KafkaConfig, topic: &str, group: &str, start: Start) -> Result<Self, KafkaFault> {
-        let this = Self::create(config, group, true, start)?;
+        #[cfg(not(feature = "sabotage"))]
+        let read_committed = true;
+        #[cfg(feature = "sabotage")]
+        let read_committed = !crate::sabotage::Sabotage::ReadUncommitted.is_on();
+        let this = Self::create(config, group, read_committed, start)?;
         this.consumer.subscribe(&[topic]).map_err(|error| KafkaFault::of("subscribe", &error))?;
         Ok(this)
     }

@@ -160,8 +160,12 @@ impl TxnProducer {
         if let Err(fault) = self.flush(timeout) {
             return if fault.kind == FaultKind::Fenced { self.fence(fault) } else { Ended::NotEnded(fault) };
         }
+        #[cfg(feature = "sabotage")]
+        crate::sabotage::point("flushed");
         let lost_before = self.links_lost();
         let ended = self.producer.commit_transaction(deadline.remaining());
+        #[cfg(feature = "sabotage")]
+        crate::sabotage::point("ended");
         let link_lost = self.links_lost() != lost_before;
         self.lost_a_link();
         let error = match ended {
@@ -224,6 +228,10 @@ impl TxnProducer {
     /// Whether this producer is of no use for another transaction.
     #[must_use]
     pub fn must_replace(&self) -> bool {
+        #[cfg(feature = "sabotage")]
+        if crate::sabotage::Sabotage::ReuseProducer.is_on() {
+            return self.producer.client().fatal_error().is_some();
+        }
         self.spent || self.producer.client().fatal_error().is_some()
     }
 

@@ -215,6 +215,8 @@ impl<'c> Worker<'c> {
                         producer.begin()?;
                         open = Some(Stopwatch::start());
                     }
+                    #[cfg(feature = "sabotage")]
+                    self.commit_too_early();
                     self.account(producer)?;
                 }
             }
@@ -251,6 +253,20 @@ impl<'c> Worker<'c> {
                 self.forget();
                 Err(fault.into())
             }
+        }
+    }
+
+    /// What a broken processor does: its positions are on record before its records are.
+    #[cfg(feature = "sabotage")]
+    fn commit_too_early(&self) {
+        if !platform::sabotage::Sabotage::OffsetBeforeProduce.is_on() {
+            return;
+        }
+        let next = self.runs.next_offsets();
+        let offsets: Vec<(&str, i32, i64)> =
+            next.into_iter().map(|(partition, next)| (RAW_TOPIC, partition, next)).collect();
+        if let Err(fault) = self.consumer.commit(&offsets) {
+            tracing::warn!(error = %fault, "sabotage: positions were not committed");
         }
     }
 

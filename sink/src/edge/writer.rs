@@ -163,6 +163,8 @@ impl<'b> Attempt<'b> {
         plan: &WritePlan,
         dead_letters: &mut impl DeadLetters,
     ) -> Result<Done, Failed> {
+        #[cfg(feature = "sabotage")]
+        platform::sabotage::point("batch_ready");
         // Dropped without a commit it is rolled back, before the next statement of the connection.
         let mut transaction = connection.begin().await.map_err(world)?;
         self.move_position(&mut transaction).await?;
@@ -184,7 +186,11 @@ impl<'b> Attempt<'b> {
         if !self.refused.is_empty() {
             dead_letters.publish(&self.letters())?;
         }
+        #[cfg(feature = "sabotage")]
+        platform::sabotage::point("rows_written");
         transaction.commit().await.map_err(world)?;
+        #[cfg(feature = "sabotage")]
+        platform::sabotage::point("rows_committed");
         Ok(Done { runs })
     }
 
@@ -216,7 +222,14 @@ impl<'b> Attempt<'b> {
     }
 
     async fn move_position(&self, connection: &mut PgConnection) -> Result<(), Failed> {
-        let moved = sqlx::query(include_str!("../sql/move_position.sql"))
+        let statement = include_str!("../sql/move_position.sql");
+        #[cfg(feature = "sabotage")]
+        let statement = if platform::sabotage::Sabotage::NoCompareAndSet.is_on() {
+            "UPDATE sink.offset SET next_offset = $4, updated_at = now() WHERE topic = $1 AND partition = $2 AND $3 >= 0"
+        } else {
+            statement
+        };
+        let moved = sqlx::query(statement)
             .bind(self.topic)
             .bind(self.partition)
             .bind(self.batch.position())
@@ -236,7 +249,15 @@ impl<'b> Attempt<'b> {
 
     async fn report(&self, connection: &mut PgConnection, runs: &[Run]) -> Result<(), Failed> {
         let column = |of: fn(&Run) -> i64| runs.iter().map(of).collect::<Vec<i64>>();
-        sqlx::query(include_str!("../sql/stage_reports.sql"))
+        let statement = include_str!("../sql/stage_reports.sql");
+        // The key of the reports would be a second guard.
+        #[cfg(feature = "sabotage")]
+        let statement = if platform::sabotage::Sabotage::NoCompareAndSet.is_on() {
+            concat!(include_str!("../sql/stage_reports.sql"), " ON CONFLICT DO NOTHING")
+        } else {
+            statement
+        };
+        sqlx::query(statement)
             .bind(self.topic)
             .bind(self.partition)
             .bind(column(|run| run.first_offset))

@@ -13,4 +13,6 @@ SET random_page_cost = 1.1;
 -- A row that an operator holds must not hold the partition without a word.
 SET lock_timeout = '30s';
 SET statement_timeout = '60s';
-SET idle_in_transaction_session_timeout = '120s';
+-- A sink that stands still with a transaction open, as on a machine that is paused, keeps its successor waiting for no
+-- longer than this. Longer than a dead letter may take to be written, which is done inside the transaction.
+SET idle_in_transaction_session_timeout = '30s';
