@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use platform::settings::CommonArgs;
 use schemas::Timestamp;
 
-use crate::contract::{DLQ, PARTITIONS_MAX};
+use crate::contract::{AUDIT, CLEAN, DLQ, PARTITIONS_MAX, PROCESSOR_GROUP, RAW};
 
 /// Operate SISDMK Stream: set it up, watch batches and dead letters, start and stop pulls.
 #[derive(Debug, Parser)]
@@ -68,6 +68,9 @@ pub(crate) enum Verb {
     /// Look at the source
     #[command(subcommand)]
     Source(SourceVerb),
+    /// Set a lost position of a stage
+    #[command(subcommand)]
+    Offsets(OffsetsVerb),
 }
 
 /// Verbs below `source`.
@@ -87,6 +90,98 @@ pub(crate) struct ProbeArgs {
     /// The facility to ask for, where the source is read by facility [default: the first one of the list]
     #[arg(long, value_name = "CODE")]
     pub(crate) facility: Option<String>,
+}
+
+/// Verbs below `offsets`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OffsetsVerb {
+    /// Accept a gap: go on from another position; recorded in audit.event
+    Reset(OffsetsResetArgs),
+}
+
+/// `sisdmk offsets reset`
+#[derive(Debug, Args)]
+pub(crate) struct OffsetsResetArgs {
+    /// Whose position: processor (sisdmk.raw), sink (sisdmk.clean) or ledger (sisdmk.audit)
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) stage: Reader,
+    /// Which partition of that topic
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) partition: i32,
+    /// Where to go on: first (the first record that is there), end (what is still to come), or an offset
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) to: Goal,
+    /// Why, in words for the auditors; never a value of a record
+    #[arg(long, value_name = "TEXT", value_parser = cause)]
+    pub(crate) reason: String,
+    /// Also where the position is not lost: records are then skipped or taken in twice
+    #[arg(long)]
+    pub(crate) anyway: bool,
+}
+
+/// Who reads a topic at a position that can be lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Reader {
+    /// Of sisdmk.raw; its position is Kafka's.
+    Processor,
+    /// Of sisdmk.clean; its position is in the database.
+    Sink,
+    /// Of sisdmk.audit; likewise.
+    Ledger,
+}
+
+impl Reader {
+    /// Its name, here and in reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Processor => "processor",
+            Self::Sink => "sink",
+            Self::Ledger => "ledger",
+        }
+    }
+
+    /// What it reads.
+    pub(crate) fn topic(self) -> &'static str {
+        match self {
+            Self::Processor => RAW,
+            Self::Sink => CLEAN,
+            Self::Ledger => AUDIT,
+        }
+    }
+
+    /// The group whose committed position counts; none: the database's does.
+    pub(crate) fn group(self) -> Option<&'static str> {
+        match self {
+            Self::Processor => Some(PROCESSOR_GROUP),
+            Self::Sink | Self::Ledger => None,
+        }
+    }
+}
+
+/// Where to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// The first record that is there.
+    First,
+    /// What is still to come.
+    End,
+    /// An offset.
+    At(i64),
+}
+
+impl FromStr for Goal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "first" => Ok(Self::First),
+            "end" => Ok(Self::End),
+            number => match number.parse() {
+                Ok(offset @ 0..) => Ok(Self::At(offset)),
+                _ => Err("expected first, end, or an offset".to_owned()),
+            },
+        }
+    }
 }
 
 /// Verbs below `config`.
@@ -227,6 +322,12 @@ fn region_code(text: &str) -> Result<String, String> {
     if good { Ok(text.to_owned()) } else { Err("expected a province such as 32 or a regency such as 32.73".to_owned()) }
 }
 
+fn cause(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let good = (3..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    if good { Ok(text.to_owned()) } else { Err("expected 3 to 200 characters on one line".to_owned()) }
+}
+
 fn since(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_rfc3339(text)
         .ok_or_else(|| "expected a time with its offset, for example 2026-11-01T00:00:00+07:00".to_owned())
@@ -271,6 +372,7 @@ impl Verb {
             Self::Schema(SchemaVerb::Check) => "schema check",
             Self::Schema(SchemaVerb::Diff) => "schema diff",
             Self::Source(SourceVerb::Probe(_)) => "source probe",
+            Self::Offsets(OffsetsVerb::Reset(_)) => "offsets reset",
         }
     }
 }
@@ -332,6 +434,7 @@ mod tests {
             ("schema diff", "schema diff"),
             ("source probe", "source probe --region 32.73"),
             ("source probe", "source probe --facility P3273000001"),
+            ("offsets reset", "offsets reset --stage sink --partition 3 --to first --reason retention --anyway"),
         ];
         for (name, line) in lines {
             let cli = parsed(&format!(
@@ -360,6 +463,12 @@ mod tests {
         refused("sisdmk dlq show sisdmk.dlq/0/1/2");
         refused("sisdmk dlq show sisdmk.dlq/-1/1");
         refused("sisdmk poll --region 3273");
+        refused("sisdmk offsets reset --stage producer --partition 0 --to first --reason retention");
+        refused("sisdmk offsets reset --stage sink --partition -1 --to first --reason retention");
+        refused("sisdmk offsets reset --stage sink --partition 0 --to -1 --reason retention");
+        refused("sisdmk offsets reset --stage sink --partition 0 --to somewhere --reason retention");
+        refused("sisdmk offsets reset --stage sink --partition 0 --to end");
+        refused("sisdmk offsets reset --stage sink --partition 0 --to end --reason x");
         refused("sisdmk poll --region jabar");
         refused("sisdmk poll --since yesterday");
         refused("sisdmk poll --since 2026-11-01T00:00:00");

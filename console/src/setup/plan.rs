@@ -446,7 +446,7 @@ impl Plan {
                     place,
                     "a position",
                     "none, although the topic has records",
-                    format!("the processor's position is lost: decide where it goes on (the first record that is there is {}), then kafka-consumer-groups.sh --reset-offsets --group {PROCESSOR_GROUP} --topic {RAW}:{partition} --to-offset .. --execute", count(ends.first)),
+                    format!("the processor's position is lost: decide where it goes on (the first record that is there is {}), then `sisdmk offsets reset --stage processor --partition {partition} --to first --reason ..`", count(ends.first)),
                 ),
             }
         }

@@ -6,6 +6,7 @@ mod config;
 mod dlq;
 mod doctor;
 mod lag;
+mod offsets;
 mod reasons;
 mod schema;
 mod setup;
@@ -14,7 +15,7 @@ mod validate;
 
 use platform::settings::Settings;
 
-use crate::command::{BatchesVerb, ConfigVerb, DlqVerb, SchemaVerb, SourceVerb, Verb};
+use crate::command::{BatchesVerb, ConfigVerb, DlqVerb, OffsetsVerb, SchemaVerb, SourceVerb, Verb};
 use crate::outcome::Outcome;
 
 /// Does what a verb asks.
@@ -39,5 +40,6 @@ pub(crate) async fn perform(verb: &Verb, settings: &Settings) -> Outcome {
         Verb::Schema(SchemaVerb::Check) => schema::check(settings).await,
         Verb::Schema(SchemaVerb::Diff) => schema::diff(settings).await,
         Verb::Source(SourceVerb::Probe(args)) => source::probe(settings, args).await,
+        Verb::Offsets(OffsetsVerb::Reset(args)) => offsets::reset(settings, args).await,
     }
 }
