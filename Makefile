@@ -11,19 +11,21 @@ CONNECT ?=
 # How long damaged records are judged by rules and oracle alike, and from which seed; an empty one: another each time.
 MUTATION_SECONDS ?= 20
 MUTATION_SEED ?= 20261123
+SECONDS ?= 3600
 RECORD ?= both
 ROUNDS ?= 3
 JSON ?=
 WRITE ?=
 
-.PHONY: help install demo bench test lint unit e2e build clean
+.PHONY: help install demo bench test lint unit e2e faults soak build clean
 
 help:
 	@echo "make demo                 everything on this machine, 20,000 synthetic health workers, until Ctrl-C"
 	@echo "make demo ONCE=1          two batches, then compare every row with the source; exit 1 if one differs"
 	@echo "make demo ONCE=1 KILL=1   the same, with kill -9 of each stage on the way"
 	@echo "make demo CONNECT=1       with Kafka Connect, which copies sisdmk.clean into a second database"
-	@echo "make test                 formatting, lints, unit tests, end-to-end tests on real servers"
+	@echo "make test                 formatting, lints, unit tests, end-to-end and fault tests on real servers"
+	@echo "make soak SECONDS=3600    random faults on the whole pipeline, then compared with the source; SEED repeats a run"
 	@echo "make bench                speed, processor time and memory of 200,000 workers, compared first; some 8 minutes"
 	@echo "make bench WORKERS=2000000 RECORD=standard ROUNDS=1 JSON=file WRITE=bench/RESULTS.md"
 	@echo "options: WORKERS=20000 SEED=4 MUTATION_SECONDS=20 MUTATION_SEED=20261123"
@@ -42,7 +44,7 @@ bench: build
 	@exec target/release/sisdmk-bench --workers $(or $(WORKERS),200000) --seed $(SEED) --record $(RECORD) \
 		--rounds $(ROUNDS) $(if $(JSON),--json $(JSON)) $(if $(WRITE),--write $(WRITE))
 
-test: lint unit e2e
+test: lint unit e2e faults
 
 lint: install
 	cargo fmt --all --check
@@ -55,6 +57,13 @@ e2e: install
 	cargo build --locked -p stack --bins
 	cargo test --locked -p stack -p sink --features stack/services,sink/services
 	cargo e2e --locked
+
+faults: install
+	cargo faults --locked
+
+# The random part of the fault tests alone, for as long as wished; the seed repeats it.
+soak: install
+	SISDMK_FAULT_SECONDS=$(SECONDS) SISDMK_TEST_SEED=$(SEED) cargo faults --locked -- random::a_night --nocapture
 
 clean:
 	rm -rf .demo .stack .bench

@@ -1,0 +1,90 @@
+//! The processes of a night, and the supervisor that starts those that were killed.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use harness::{Process, Stage, System};
+
+/// Two of each stage that may have several; they take over from each other.
+const SECOND: [(Stage, &str); 2] = [(Stage::Processor, "second"), (Stage::Sink, "second")];
+
+/// Everything that runs.
+pub(crate) struct Fleet {
+    pub(crate) system: System,
+    others: Vec<(Stage, String, Process)>,
+}
+
+impl Fleet {
+    /// Starts every stage, and the second of those that may have one.
+    pub(crate) fn start(mut system: System) -> Result<Self> {
+        for stage in [Stage::Sink, Stage::Processor, Stage::Producer] {
+            system.start(stage)?;
+        }
+        let mut fleet = Self { system, others: Vec::new() };
+        for (stage, instance) in SECOND {
+            fleet.join(stage, instance)?.wait_ready()?;
+        }
+        Ok(fleet)
+    }
+
+    /// Starts another member, without waiting for it.
+    pub(crate) fn join(&mut self, stage: Stage, instance: &str) -> Result<&mut Process> {
+        let process = self.system.spawn_another(stage, instance)?;
+        self.others.push((stage, instance.to_owned(), process));
+        Ok(&mut self.others.last_mut().context("just pushed")?.2)
+    }
+
+    /// Stops a member in order.
+    pub(crate) fn leave(&mut self, stage: Stage, instance: &str) -> Result<()> {
+        let place = self.others.iter().position(|(of, name, _)| *of == stage && name == instance);
+        let (.., mut process) = self.others.remove(place.context("no such member")?);
+        let status = process.stop()?;
+        ensure!(status.success(), "{} {instance} ended with {status}: {}", stage.name(), process.log_tail());
+        Ok(())
+    }
+
+    /// One of the processes of a stage.
+    pub(crate) fn one(&mut self, stage: Stage, which: u64) -> Result<&mut Process> {
+        let second = self.others.iter().position(|(of, ..)| *of == stage).filter(|_| which % 2 == 1);
+        match second {
+            Some(place) => Ok(&mut self.others[place].2),
+            None => self.system.process(stage),
+        }
+    }
+
+    /// Starts again whoever was killed, as a supervisor does; how many. Somebody who ended otherwise, which would need a
+    /// person, is an error.
+    pub(crate) fn revive(&mut self) -> Result<usize> {
+        let mut revived = 0;
+        for stage in Stage::ALL {
+            let process = self.system.process(stage)?;
+            if killed(stage.name(), process)? {
+                self.system.spawn(stage)?;
+                revived += 1;
+            }
+        }
+        for (stage, instance, process) in &mut self.others {
+            if killed(instance, process)? {
+                *process = self.system.spawn_another(*stage, instance)?;
+                revived += 1;
+            }
+        }
+        Ok(revived)
+    }
+
+    /// Sends the second members home.
+    pub(crate) fn finish(mut self) -> Result<System> {
+        while let Some((stage, instance, _)) = self.others.last() {
+            let (stage, instance) = (*stage, instance.clone());
+            self.leave(stage, &instance)?;
+        }
+        Ok(self.system)
+    }
+}
+
+fn killed(name: &str, process: &mut Process) -> Result<bool> {
+    use std::os::unix::process::ExitStatusExt as _;
+    match process.ended()? {
+        None => Ok(false),
+        Some(status) if status.signal() == Some(libc::SIGKILL) => Ok(true),
+        Some(status) => bail!("{name} ended by itself with {status}: {}", process.log_tail()),
+    }
+}
