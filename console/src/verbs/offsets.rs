@@ -110,7 +110,16 @@ pub(crate) async fn reset(settings: &Settings, args: &OffsetsResetArgs) -> Outco
 
     let broke = |error: sqlx::Error| postgres::fault(DOING, &error);
     let mut transaction = database.begin().await.map_err(broke)?;
+    let removed = sqlx::query(include_str!("../sql/remove_reports.sql"))
+        .bind(args.stage.name())
+        .bind(topic)
+        .bind(args.partition)
+        .bind(reset.after)
+        .execute(&mut *transaction)
+        .await
+        .map_err(broke)?;
     let mut payload = reset.result();
+    payload["reports_removed"] = json!(removed.rows_affected());
     payload["action"] = json!("offsets reset");
     payload["reason"] = json!(args.reason);
     sqlx::query(include_str!("../sql/record_operator_action.sql"))
