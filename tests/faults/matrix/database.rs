@@ -54,7 +54,6 @@ fn the_sink_waits_for_postgres_and_goes_on_from_what_was_restored() -> Result<()
     let mut holder = Tables::open(&system)?;
     holder.execute("BEGIN; LOCK TABLE sdmk.person IN ACCESS EXCLUSIVE MODE")?;
     let batch = begin(&mut system)?;
-    not_ready(&mut system, false)?;
     wait::until("a lock time-out of the sink", STEP_LIMIT, || {
         Ok(log(&mut system)?.contains("SQLSTATE 55P03").then_some(()))
     })?;
@@ -98,11 +97,8 @@ fn log(system: &mut System) -> Result<String> {
     Ok(std::fs::read_to_string(system.process(Stage::Sink)?.log_path())?)
 }
 
-/// Waits until the sink says why it is not ready; `must`: it has to.
-fn not_ready(system: &mut System, must: bool) -> Result<()> {
-    if !must {
-        return Ok(());
-    }
+/// Waits until the sink says why it is not ready.
+fn not_ready(system: &System) -> Result<()> {
     let address = system.address("sink").expect("the sink listens");
     wait::until("the sink to say that it is not ready", STEP_LIMIT, || {
         let answer = reqwest::blocking::get(format!("http://{address}/readyz?verbose"))?;
@@ -114,7 +110,7 @@ fn not_ready(system: &mut System, must: bool) -> Result<()> {
 fn read_only(system: &mut System, tables: &mut Tables) -> Result<()> {
     crate::random::read_only(system, true)?;
     let batch = begin(system)?;
-    not_ready(system, true)?;
+    not_ready(system)?;
     ensure!(log(system)?.contains("SQLSTATE 25006"), "read-only was met");
     crate::random::read_only(system, false)?;
     let row = tables.wait_closed(&batch, RESUME_LIMIT)?;

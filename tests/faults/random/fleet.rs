@@ -9,6 +9,8 @@ const SECOND: [(Stage, &str); 2] = [(Stage::Processor, "second"), (Stage::Sink, 
 /// Everything that runs.
 pub(crate) struct Fleet {
     pub(crate) system: System,
+    /// Processes started again so far.
+    pub(crate) revived: usize,
     others: Vec<(Stage, String, Process)>,
 }
 
@@ -18,7 +20,7 @@ impl Fleet {
         for stage in [Stage::Sink, Stage::Processor, Stage::Producer] {
             system.start(stage)?;
         }
-        let mut fleet = Self { system, others: Vec::new() };
+        let mut fleet = Self { system, revived: 0, others: Vec::new() };
         for (stage, instance) in SECOND {
             fleet.join(stage, instance)?.wait_ready()?;
         }
@@ -50,24 +52,23 @@ impl Fleet {
         }
     }
 
-    /// Starts again whoever was killed, as a supervisor does; how many. Somebody who ended otherwise, which would need a
-    /// person, is an error.
-    pub(crate) fn revive(&mut self) -> Result<usize> {
-        let mut revived = 0;
+    /// Starts again whoever was killed, as a supervisor does. Somebody who ended otherwise, which would need a person, is
+    /// an error.
+    pub(crate) fn revive(&mut self) -> Result<()> {
         for stage in Stage::ALL {
             let process = self.system.process(stage)?;
             if killed(stage.name(), process)? {
                 self.system.spawn(stage)?;
-                revived += 1;
+                self.revived += 1;
             }
         }
         for (stage, instance, process) in &mut self.others {
             if killed(instance, process)? {
                 *process = self.system.spawn_another(*stage, instance)?;
-                revived += 1;
+                self.revived += 1;
             }
         }
-        Ok(revived)
+        Ok(())
     }
 
     /// Sends the second members home.

@@ -54,27 +54,24 @@ pub(crate) fn open_kills(system: &System) -> Result<usize> {
 /// Plays a round.
 pub(crate) fn round(fleet: &mut Fleet, hand: &[Fault], seed: u64, changes: u64) -> Result<Round> {
     let mut dice = Dice::new(seed);
+    let before = fleet.revived;
     let what = hand.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
     let played = play(fleet, hand, &mut dice, changes);
-    let (batch, revived) = played.with_context(|| what.clone())?;
+    let batch = played.with_context(|| what.clone())?;
     #[expect(clippy::disallowed_methods, reason = "the time to resume is what is measured")]
     let ended = Instant::now();
     // Its own connection each time: the server may just have come back.
     wait::until(&format!("batch {batch} to be closed after: {what}"), BATCH_LIMIT, || {
         let Ok(mut tables) = Tables::open(&fleet.system) else { return Ok(None) };
-        fleet_is_up(fleet)?;
+        // Somebody who ends now has ended by itself.
+        fleet.revive()?;
         Ok(tables.batch(&batch)?.filter(|row| !row["finished_at"].is_null()))
     })?;
-    Ok(Round { what, revived, resumed: ended.elapsed() })
+    Ok(Round { what, revived: fleet.revived - before, resumed: ended.elapsed() })
 }
 
-/// Somebody who ends now has ended by itself.
-fn fleet_is_up(fleet: &mut Fleet) -> Result<()> {
-    fleet.revive().map(drop)
-}
-
-/// Begins a batch and does the faults to it; the batch, and how many processes were started again.
-fn play(fleet: &mut Fleet, hand: &[Fault], dice: &mut Dice, changes: u64) -> Result<(String, usize)> {
+/// Begins a batch and does the faults to it; the batch that must end.
+fn play(fleet: &mut Fleet, hand: &[Fault], dice: &mut Dice, changes: u64) -> Result<String> {
     fleet.system.simulator()?.change(changes)?;
     let mut met = Vec::new();
     for fault in hand {
@@ -93,12 +90,11 @@ fn play(fleet: &mut Fleet, hand: &[Fault], dice: &mut Dice, changes: u64) -> Res
     for fault in hand {
         end(fleet, *fault)?;
     }
-    let mut revived = 0;
     for (stage, point, before) in met {
-        revived += meet(fleet, stage, point, before, &mut batch)?;
+        meet(fleet, stage, point, before, &mut batch)?;
     }
-    revived += fleet.revive()?;
-    Ok((batch, revived))
+    fleet.revive()?;
+    Ok(batch)
 }
 
 fn arm(fleet: &Fleet, hand: &[Fault], which: impl Fn(Stage) -> bool) -> Result<()> {
@@ -113,23 +109,21 @@ fn arm(fleet: &Fleet, hand: &[Fault], which: impl Fn(Stage) -> bool) -> Result<(
 }
 
 /// Waits until somebody has died at a point; where a batch was over too soon, another one is begun.
-fn meet(fleet: &mut Fleet, stage: Stage, point: &str, before: usize, batch: &mut String) -> Result<usize> {
+fn meet(fleet: &mut Fleet, stage: Stage, point: &str, before: usize, batch: &mut String) -> Result<()> {
     let points = fleet.system.fail_points(stage)?;
     #[expect(clippy::disallowed_methods, reason = "when a batch that met nothing is followed by another")]
     let mut since = Instant::now();
-    let mut revived = 0;
     wait::until(&format!("a {} to die at {point}", stage.name()), STEP_LIMIT, || {
         let met = points.hits(point)?.len() > before;
         // Another fault of this round may have ended somebody without whom nobody comes by.
-        revived += fleet.revive()?;
+        fleet.revive()?;
         if !met && since.elapsed() > MEET_LIMIT {
             fleet.system.simulator()?.change(20)?;
             *batch = fleet.system.poll()?;
             since += MEET_LIMIT;
         }
         Ok(met.then_some(()))
-    })?;
-    Ok(revived)
+    })
 }
 
 fn begin(fleet: &mut Fleet, fault: Fault, dice: &mut Dice) -> Result<()> {
