@@ -4,9 +4,12 @@
 //! circumstances are those of any night: a process that ends with a transaction open, records that are delivered again, a
 //! sink that was thought dead.
 
-use anyhow::{Result, ensure};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context as _, Result, bail, ensure};
 use harness::history::{Kind, Verdict};
-use harness::points::{Act, BATCH_READY, FLUSHED};
+use harness::kafka_proxy::{KafkaProxy, Late};
+use harness::points::{Act, BATCH_READY, ENDED, FLUSHED};
 use harness::tables::Tables;
 use harness::{Stage, wait};
 
@@ -153,5 +156,65 @@ fn a_sink_that_was_thought_dead_writes_nothing_when_it_comes_back() -> Result<()
 #[test]
 fn a_position_moved_whatever_it_was_is_caught() -> Result<()> {
     assert_caught(&zombie_sink(Some((Stage::Sink, "no-compare-and-set")))?, Kind::Jumped);
+    Ok(())
+}
+
+/// The processor's first request to commit is delayed on the way: it is sent again and answered, and the first one arrives in
+/// the middle of the next transaction. Then the processor ends with `kill -9` before it has asked to end that one.
+fn commit_that_comes_late(broken: Broken) -> Result<Verdict> {
+    let proxy = KafkaProxy::start()?;
+    let (_dir, mut system) = world::system(|options| {
+        options.sabotage = broken;
+        options.kafka_proxy_port = Some(proxy.address().port());
+        for (key, value) in [
+            ("kafka.bootstrap_servers", format!("\"{}\"", proxy.address())),
+            ("processor.threads", "1".to_owned()),
+            ("processor.batch_records_max", "100".to_owned()),
+            ("ledger.deadline", "\"20s\"".to_owned()),
+        ] {
+            options.settings.insert(key.into(), value);
+        }
+    })?;
+    let behind = system.stack.kafka_behind_proxy().context("a listener behind the proxy")?;
+    proxy.lead_to(SocketAddr::from((Ipv4Addr::LOCALHOST, behind)));
+    world::set_up(&mut system, 600)?;
+    let mut tables = Tables::open(&system)?;
+    for stage in [Stage::Sink, Stage::Producer] {
+        system.start(stage)?;
+    }
+    world::first_batch(&mut tables)?;
+    wait::until("records to wait for the processor", BATCH_LIMIT, || {
+        Ok((harness::topics::count(&system, "sisdmk.raw")? > 500).then_some(()))
+    })?;
+    let points = system.fail_points(Stage::Processor)?;
+    proxy.delay_commit_of("sisdmk-processor-");
+    // Between the two transactions it stands still for a moment, so that the kill meets the second one.
+    points.arm(ENDED, Act::Stop)?;
+    system.spawn(Stage::Processor)?;
+    points.wait_hits(ENDED, 1, STEP_LIMIT)?;
+    points.arm(FLUSHED, Act::Kill)?;
+    system.process(Stage::Processor)?.signal(libc::SIGCONT)?;
+    points.wait_hits(FLUSHED, 1, STEP_LIMIT)?;
+    ensure!(!system.process(Stage::Processor)?.wait(STEP_LIMIT)?.success(), "it was killed");
+    match proxy.late() {
+        Late::Delivered(code) => ensure!((code == 0) == broken.is_some(), "the late request was answered with {code}"),
+        other => bail!("the late request did not arrive: {other:?}"),
+    }
+    system.start(Stage::Processor)?;
+    tables.wait_at_rest(BATCH_LIMIT)?;
+    let verdict = world::judge(&system)?;
+    system.stop_stages()?;
+    Ok(verdict)
+}
+
+#[test]
+fn a_commit_that_comes_late_ends_nothing_else() -> Result<()> {
+    assert_sound(&commit_that_comes_late(None)?);
+    Ok(())
+}
+
+#[test]
+fn a_producer_that_goes_on_after_an_unclear_end_is_caught() -> Result<()> {
+    assert_caught(&commit_that_comes_late(Some((Stage::Processor, "reuse-producer")))?, Kind::Torn);
     Ok(())
 }
