@@ -25,8 +25,9 @@ const ARROWS: [(&str, &[&str]); 11] = [
 const CONSOLE_MAY_NAME: [(&str, &[&str]); 2] = [("sink::", &["migrations"]), ("producer::", &["profile", "probe"])];
 
 /// Client libraries and the only crates of ours that may name them.
-const HOMES: [(&str, &[&str]); 5] = [
+const HOMES: [(&str, &[&str]); 6] = [
     ("rdkafka", &["platform", "tests"]),
+    ("object_store", &["producer"]),
     ("opentelemetry", &["platform"]),
     ("opentelemetry-otlp", &["platform"]),
     ("schema_registry_converter", &["platform", "console"]),

@@ -56,6 +56,11 @@ pub(crate) enum Verb {
     Dlq(DlqVerb),
     /// Explain the reasons for which records are refused or marked
     Reasons,
+    /// Look at answers and records that could not be published, and try them again
+    #[command(subcommand)]
+    Quarantine(QuarantineVerb),
+    /// Follow a batch, a request or a person from the source's answer to the row
+    Trace(TraceArgs),
     /// Ask a running producer for a pull now
     Poll(PollArgs),
     /// Stop scheduled pulls until `resume`
@@ -245,6 +250,33 @@ pub(crate) struct BatchShowArgs {
     pub(crate) id: String,
 }
 
+/// `sisdmk trace`
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    /// Id of a request (X-Request-ID), a batch or a person
+    #[arg(value_name = "ID")]
+    pub(crate) id: uuid::Uuid,
+}
+
+/// Verbs below `quarantine`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineVerb {
+    /// List what is kept, newest first
+    List,
+    /// Show one object's fields and how it differs from the profile, never a value
+    Show(QuarantineArgs),
+    /// Read it again with the producer's profile; if it is good now, poll its region from where its slice began
+    Retry(QuarantineArgs),
+}
+
+/// `sisdmk quarantine show`, `retry`
+#[derive(Debug, Args)]
+pub(crate) struct QuarantineArgs {
+    /// Which, as `quarantine list` prints it
+    #[arg(value_name = "BATCH/REQUEST.page", value_parser = quarantine_id)]
+    pub(crate) id: String,
+}
+
 /// `sisdmk dlq list`
 #[derive(Debug, Args)]
 pub(crate) struct DlqListArgs {
@@ -333,6 +365,14 @@ fn since(text: &str) -> Result<Timestamp, String> {
         .ok_or_else(|| "expected a time with its offset, for example 2026-11-01T00:00:00+07:00".to_owned())
 }
 
+fn quarantine_id(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+    let good = text.split_once('/').is_some_and(|(batch, name)| {
+        uuid::Uuid::parse_str(batch).is_ok() && !name.is_empty() && name.bytes().all(plain) && !name.contains("..")
+    });
+    if good { Ok(text.to_owned()) } else { Err("expected an id as `sisdmk quarantine list` prints it".to_owned()) }
+}
+
 fn reason_code(text: &str) -> Result<String, String> {
     if rules::Code::ALL.iter().any(|code| code.as_str() == text) {
         Ok(text.to_owned())
@@ -366,6 +406,10 @@ impl Verb {
             Self::Dlq(DlqVerb::Show(_)) => "dlq show",
             Self::Dlq(DlqVerb::Groups) => "dlq groups",
             Self::Reasons => "reasons",
+            Self::Trace(_) => "trace",
+            Self::Quarantine(QuarantineVerb::List) => "quarantine list",
+            Self::Quarantine(QuarantineVerb::Show(_)) => "quarantine show",
+            Self::Quarantine(QuarantineVerb::Retry(_)) => "quarantine retry",
             Self::Poll(_) => "poll",
             Self::Pause => "pause",
             Self::Resume => "resume",
@@ -427,6 +471,10 @@ mod tests {
             ("dlq show", "dlq show sisdmk.dlq/0/17"),
             ("dlq groups", "dlq groups"),
             ("reasons", "reasons"),
+            ("trace", &format!("trace {id}")),
+            ("quarantine list", "quarantine list"),
+            ("quarantine show", &format!("quarantine show {id}/{id}.page")),
+            ("quarantine retry", &format!("quarantine retry {id}/{id}.3.record")),
             ("poll", "poll --region 32.73 --since 2026-11-01T00:00:00+07:00 --wait"),
             ("pause", "pause"),
             ("resume", "resume"),
@@ -462,6 +510,10 @@ mod tests {
         refused("sisdmk dlq show sisdmk.dlq/0");
         refused("sisdmk dlq show sisdmk.dlq/0/1/2");
         refused("sisdmk dlq show sisdmk.dlq/-1/1");
+        refused("sisdmk quarantine show ../../etc/passwd");
+        refused("sisdmk quarantine show 0193a5c8-0000-7000-8000-000000000001/../x");
+        refused("sisdmk quarantine retry page");
+        refused("sisdmk trace 32");
         refused("sisdmk poll --region 3273");
         refused("sisdmk offsets reset --stage producer --partition 0 --to first --reason retention");
         refused("sisdmk offsets reset --stage sink --partition -1 --to first --reason retention");

@@ -118,7 +118,8 @@ impl From<anyhow::Error> for Failure {
 }
 
 /// The text of an error with its causes, outermost first, separated by `: `.
-fn flat(error: &dyn Error) -> String {
+#[must_use]
+pub fn flat(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

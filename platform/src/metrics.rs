@@ -7,10 +7,9 @@ use std::sync::LazyLock;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntGauge, Opts, Registry, TextEncoder,
 };
-pub use prometheus::{HistogramVec as Histograms, IntCounter, IntCounterVec, core};
+pub use prometheus::{HistogramVec as Histograms, IntCounter, IntCounterVec, IntGaugeVec, core};
 
 /// The type of the text that `/metrics` answers with.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::exit::Failure;
 use crate::secrets::{self, SecretText};
 use crate::settings::Settings;
+use crate::telemetry::TraceContext;
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -233,6 +234,7 @@ impl Registry {
             .client
             .request(method, format!("{}{path}", self.url))
             .header("x-request-id", Uuid::now_v7().to_string())
+            .header("traceparent", trace())
             .header("accept", "application/vnd.schemaregistry.v1+json, application/json");
         if let Some((user, password)) = &self.user {
             request = request.basic_auth(user, password.as_ref().map(SecretText::expose));
@@ -257,7 +259,8 @@ impl Registry {
     /// Settings of the converter for one call: a request id belongs to one request.
     fn converter(&self) -> Result<SrSettings, RegistryFault> {
         let mut settings = SrSettings::new_builder(self.url.clone());
-        settings.set_timeout(CALL_TIMEOUT).add_header("x-request-id", &Uuid::now_v7().to_string());
+        let request_id = Uuid::now_v7().to_string();
+        settings.set_timeout(CALL_TIMEOUT).add_header("x-request-id", &request_id).add_header("traceparent", &trace());
         if let Some((user, password)) = &self.user {
             settings.set_basic_authorization(user, password.as_ref().map(SecretText::expose));
         }
@@ -265,6 +268,11 @@ impl Registry {
             .build_with(builder(self.ca.as_ref()))
             .map_err(|error| RegistryFault::Unreachable { reason: error.error })
     }
+}
+
+/// A trace of its own, of which nothing is recorded: the registry's log can still be joined with its caller's.
+fn trace() -> String {
+    TraceContext::new_root_sampled(0.0).traceparent()
 }
 
 impl std::fmt::Debug for Registry {

@@ -2,6 +2,7 @@
 
 use crate::cycle::Limits;
 use crate::edge::facilities;
+use crate::edge::quarantine::{Address, Bucket, Place, Quarantine};
 use crate::profile::{AuthKind, Profile};
 use crate::region::{self, Region};
 use crate::schedule::Schedule;
@@ -84,8 +85,8 @@ pub struct Config {
     pub run_on_start: bool,
     /// The most by which a scheduled cycle is late on purpose.
     pub jitter: Duration,
-    /// Folder for pages and records that cannot be published.
-    pub quarantine: Option<PathBuf>,
+    /// Where pages and records go that cannot be published.
+    pub quarantine: Quarantine,
     /// Address of health, metrics and admin.
     pub listen: SocketAddr,
     /// The admin endpoint's token; without it the endpoint answers 403.
@@ -140,7 +141,7 @@ impl Config {
             .map_err(|error| bad("identity.hmac_key_file", &error.to_string()))?;
         let schedule = Schedule::parse(settings.text("schedule.cron"), settings.text("schedule.time_zone"))
             .map_err(|error| bad("schedule", &error.to_string()))?;
-        let quarantine = quarantine(settings.opt_text("quarantine.url"))?;
+        let quarantine = quarantine(settings)?;
         let kafka = KafkaConfig::new(settings, PROCESS)?;
         let transaction_timeout = kafka.transaction_timeout().max(TRANSACTION_TIMEOUT_MIN);
         Ok(Self {
@@ -149,7 +150,7 @@ impl Config {
                 Some(_) => Vec::new(),
             },
             facilities,
-            limits: limits(settings, &api, quarantine.is_some()),
+            limits: limits(settings, &api),
             lanes: settings.count("source.concurrency").max(1),
             run_on_start: settings.flag("schedule.run_on_start"),
             jitter: settings.duration("schedule.jitter"),
@@ -211,10 +212,6 @@ impl Credential {
 
 fn bad(key: &str, message: &str) -> Failure {
     Failure::config(format!("{key}: {message}"))
-}
-
-fn unsupported(key: &str, what: &str) -> Failure {
-    bad(key, &format!("this version does not speak {what}"))
 }
 
 fn bytes(settings: &Settings, key: &str) -> usize {
@@ -291,7 +288,7 @@ pub(crate) fn page_rows_max(settings: &Settings, profile: &Profile) -> u32 {
     profile.paging.limit_max.unwrap_or(u32::MAX).min(page_size).max(1)
 }
 
-fn limits(settings: &Settings, api: &Api, can_quarantine: bool) -> Limits {
+fn limits(settings: &Settings, api: &Api) -> Limits {
     let profile = &api.profile;
     Limits {
         tries_max: u32::try_from(settings.int("source.retries")).unwrap_or(0) + 1,
@@ -302,7 +299,7 @@ fn limits(settings: &Settings, api: &Api, can_quarantine: bool) -> Limits {
         cycle_timeout: settings.duration("source.cycle_timeout"),
         hold_bytes_max: bytes(settings, "source.hold_bytes_max"),
         record_bytes_max: bytes(settings, "source.record_bytes_max"),
-        can_quarantine,
+        can_quarantine: true,
         page_rows_max: profile.paging.limit.is_some().then(|| page_rows_max(settings, profile)),
         paging: profile.paging.kind,
         request_interval: api.request_interval,
@@ -313,15 +310,29 @@ fn limits(settings: &Settings, api: &Api, can_quarantine: bool) -> Limits {
     }
 }
 
-/// The folder of a `file://` address.
-fn quarantine(url: Option<&str>) -> Result<Option<PathBuf>, Failure> {
-    let Some(url) = url else { return Ok(None) };
-    let path =
-        reqwest::Url::parse(url).ok().filter(|url| url.scheme() == "file").and_then(|url| url.to_file_path().ok());
-    match path {
-        Some(path) => Ok(Some(path)),
-        None => Err(unsupported("quarantine.url", "anything but `file:///..`")),
-    }
+/// Where the quarantine store is; nothing is opened yet.
+fn quarantine(settings: &Settings) -> Result<Quarantine, Failure> {
+    let place = match Address::parse(settings.text("quarantine.url")) {
+        Some(Address::Folder(folder)) => Place::Folder(folder),
+        Some(Address::Bucket(name, prefix)) => {
+            settings.require(&["quarantine.s3_key_id_file", "quarantine.s3_secret_key_file"])?;
+            let secret = |key: &str| {
+                let file = SecretFile::new(settings.path(key));
+                file.read_text().map(|_| Arc::new(file))
+            };
+            Place::Bucket(Bucket {
+                name,
+                prefix,
+                endpoint: settings.opt_text("quarantine.s3_endpoint").map(str::to_owned),
+                region: settings.text("quarantine.s3_region").to_owned(),
+                key_id: secret("quarantine.s3_key_id_file")?,
+                secret_key: secret("quarantine.s3_secret_key_file")?,
+            })
+        }
+        None => return Err(bad("quarantine.url", "must be `file:///folder` or `s3://bucket/prefix`")),
+    };
+    let (bytes_max, keep_for) = (settings.bytes("quarantine.bytes_max"), settings.duration("quarantine.retention"));
+    Ok(Quarantine::new(place, bytes_max, keep_for))
 }
 
 fn base_url(text: &str) -> Result<String, Failure> {
@@ -364,11 +375,6 @@ mod tests {
         assert_eq!(base_url("https://sdmk.example/api/").expect("good"), "https://sdmk.example/api");
         for bad in ["sdmk.example", "ftp://sdmk.example", "https://u:p@sdmk.example", "https://sdmk.example/?token=1"] {
             assert!(base_url(bad).is_err(), "{bad}");
-        }
-        assert_eq!(quarantine(None).expect("none"), None);
-        assert_eq!(quarantine(Some("file:///var/q")).expect("a folder"), Some(PathBuf::from("/var/q")));
-        for bad in ["s3://bucket/q", "/var/q", "file://host/q"] {
-            assert!(quarantine(Some(bad)).is_err(), "{bad}");
         }
     }
 }

@@ -122,6 +122,12 @@ impl HeldPage {
         })
     }
 
+    /// The answer as it came.
+    #[must_use]
+    pub fn into_body(self) -> Vec<u8> {
+        self.body
+    }
+
     /// Number of records.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -24,6 +24,7 @@ pub mod profile;
 pub mod region;
 pub mod report;
 pub mod schedule;
+pub mod shape;
 pub mod state;
 pub mod watermark;
 
@@ -81,7 +82,8 @@ async fn serve(config: Config, registry: Registry, shutdown: Shutdown) -> Result
     let health = Health::new(&["kafka", "registry", "state", "source"]);
     let status = Arc::new(Status::default());
     let (commands, wishes) = mpsc::channel(COMMANDS_MAX);
-    let routes = admin::router(config.admin_token.clone(), commands, Arc::clone(&status));
+    let shelf = Arc::new(admin::Shelf::new(&config));
+    let routes = admin::router(config.admin_token.clone(), commands, Arc::clone(&status), shelf);
     let server = http::serve("producer.listen", config.listen, health.clone(), routes, shutdown.clone()).await?;
     let outcome = poll(config, registry, health, status, wishes, shutdown).await;
     server.stop().await;

@@ -59,6 +59,16 @@ impl Admin {
         self.ask(self.client.post(self.url("poll")).json(wish)).await
     }
 
+    /// `GET /admin/quarantine`, and what is below it: `path` is empty or `/<id>`.
+    pub(crate) async fn quarantine(&self, path: &str) -> Result<Value, Refusal> {
+        self.ask(self.client.get(self.url(&format!("quarantine{path}")))).await
+    }
+
+    /// `POST /admin/quarantine/<id>/retry`; the answer with the batch id.
+    pub(crate) async fn quarantine_retry(&self, id: &str) -> Result<Value, Refusal> {
+        self.ask(self.client.post(self.url(&format!("quarantine/{id}/retry")))).await
+    }
+
     fn url(&self, what: &str) -> String {
         format!("{}/admin/{what}", self.base)
     }
@@ -121,6 +131,14 @@ fn judge(status: u16, body: &[u8]) -> Result<Value, Refusal> {
             Failure::runtime("a batch is already running")
                 .hint("`sisdmk batches` shows it; ask again when it has ended"),
         ),
+        (409, "still_wrong") => Refusal::new(
+            "still_wrong",
+            Failure::runtime(told("message")).hint("`sisdmk quarantine show` says what differs from the profile"),
+        ),
+        (404, "not_found") => Refusal::new(
+            "not_found",
+            Failure::runtime("that is not in quarantine").hint("`sisdmk quarantine list` shows what is"),
+        ),
         (409, _) => Refusal::new(
             "conflict",
             Failure::runtime(format!("the producer refuses: {}", told("message")))
@@ -158,6 +176,8 @@ mod tests {
         check(403, r#"{"error":{"code":"forbidden","message":"x"}}"#, "forbidden", 2);
         check(409, r#"{"error":{"code":"batch_running"}}"#, "batch_running", 1);
         check(409, r#"{"error":{"code":"stopped","message":"auth"}}"#, "conflict", 1);
+        check(409, r#"{"error":{"code":"still_wrong","message":"x"}}"#, "still_wrong", 1);
+        check(404, r#"{"error":{"code":"not_found","message":"x"}}"#, "not_found", 1);
         check(400, r#"{"error":{"code":"region","message":"unknown"}}"#, "refused", 2);
         check(200, "<html>", "not_a_producer", 3);
         check(404, "", "not_a_producer", 3);

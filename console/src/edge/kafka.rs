@@ -9,6 +9,8 @@ use platform::exit::{Exit, Failure};
 use platform::kafka::admin::Admin;
 use platform::kafka::{Consumer, Deadline, FaultKind, KafkaConfig, KafkaFault, Msg, PollEvent, read_to_end};
 use platform::settings::{Link, Settings, links};
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::command::DlqPlace;
 use crate::contract::DLQ;
@@ -161,6 +163,67 @@ pub(crate) fn read_dead_letter<T>(
 ) -> Result<Option<T>, Failure> {
     let config = config(settings)?;
     blocking(|| read_one(&config, place, each)).map_err(|fault| failure(settings, &fault))
+}
+
+/// Where a record that carries an id lies, and what its headers say; nothing of its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) person_id: Option<String>,
+    pub(crate) request_id: Option<String>,
+    pub(crate) batch_id: Option<String>,
+    pub(crate) fetched_at: Option<String>,
+    pub(crate) traceparent: Option<String>,
+    /// Reason codes of a dead letter.
+    pub(crate) codes: Option<String>,
+}
+
+impl Seen {
+    /// For programs.
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "partition": self.partition,
+            "offset": self.offset,
+            "person_id": self.person_id,
+            "request_id": self.request_id,
+            "batch_id": self.batch_id,
+            "fetched_at": self.fetched_at,
+            "traceparent": self.traceparent,
+            "codes": self.codes,
+        })
+    }
+}
+
+/// Hands out the places of `topic` whose key, request or batch is `id`. Reads the whole topic: there is no index.
+pub(crate) fn follow(settings: &Settings, topic: &str, id: Uuid, mut each: impl FnMut(Seen)) -> Result<(), Failure> {
+    let config = config(settings)?;
+    let wanted = id.to_string();
+    // An id that somebody else wrote may be any text; only one that is an id is shown.
+    let shown = |bytes: Option<&[u8]>, bytes_max: usize| {
+        let text = std::str::from_utf8(bytes?).ok()?;
+        let plain = text.len() <= bytes_max && text.bytes().all(|byte| byte.is_ascii_graphic());
+        plain.then(|| text.to_owned())
+    };
+    blocking(|| {
+        read_to_end(&config, topic, true, Deadline::after(READ_MAX), |message| {
+            let is = |bytes: Option<&[u8]>| bytes == Some(wanted.as_bytes());
+            let header = |name: &str| message.header(name);
+            if is(message.key) || is(header("sisdmk-request-id")) || is(header("sisdmk-batch-id")) {
+                each(Seen {
+                    partition: message.partition,
+                    offset: message.offset,
+                    person_id: shown(message.key, 36),
+                    request_id: shown(header("sisdmk-request-id"), 36),
+                    batch_id: shown(header("sisdmk-batch-id"), 36),
+                    fetched_at: shown(header("sisdmk-fetched-at"), 27),
+                    traceparent: shown(header("traceparent"), 55),
+                    codes: shown(header("dlq.error.codes"), 400),
+                });
+            }
+        })
+    })
+    .map_err(|fault| failure(settings, &fault))
 }
 
 fn read_one<T>(

@@ -12,6 +12,7 @@ use platform::exit::{Exit, Failure};
 use platform::secrets::SecretFile;
 use platform::settings::{Link, Settings, links};
 use schemas::Timestamp;
+use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _};
 use uuid::Uuid;
@@ -81,6 +82,32 @@ pub(crate) async fn connect(settings: &Settings, who: As) -> Result<PgConnection
         ))
         .hint("is Postgres running, and are host and port right? `sisdmk config show` prints the address")),
     }
+}
+
+/// Where rows come from that carry this id, at most 20, and how many there are. Nothing about the persons.
+pub(crate) async fn trace_persons(connection: &mut PgConnection, id: Uuid) -> Result<(Vec<Value>, i64), Failure> {
+    let found = sqlx::query(include_str!("../sql/trace_persons.sql")).bind(id).fetch_all(connection).await;
+    let found = found.map_err(|error| fault("read sdmk.person", &error))?;
+    let read = |row: &PgRow| -> Result<(Value, i64), sqlx::Error> {
+        let time = |name: &str| row.try_get::<DateTime<Utc>, _>(name).map(|at| Timestamp(at.timestamp_micros()));
+        let text = |name: &str| row.try_get::<Uuid, _>(name).map(|id| id.to_string());
+        let value = json!({
+            "person_id": text("person_id")?,
+            "batch_id": text("batch_id")?,
+            "request_id": text("request_id")?,
+            "trace_id": row.try_get::<String, _>("trace_id")?,
+            "raw_partition": row.try_get::<i32, _>("raw_partition")?,
+            "raw_offset": row.try_get::<i64, _>("raw_offset")?,
+            "last_updated": time("last_updated")?,
+            "fetched_at": time("fetched_at")?,
+            "deleted": row.try_get::<bool, _>("deleted")?,
+        });
+        Ok((value, row.try_get::<i64, _>("rows")?))
+    };
+    let rows: Vec<(Value, i64)> =
+        found.iter().map(read).collect::<Result<_, _>>().map_err(|error| fault("read sdmk.person", &error))?;
+    let total = rows.first().map_or(0, |(_, total)| *total);
+    Ok((rows.into_iter().map(|(row, _)| row).collect(), total))
 }
 
 /// A fault of the database in our own words; `doing` reads after "cannot".

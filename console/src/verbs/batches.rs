@@ -6,9 +6,10 @@ use schemas::Timestamp;
 use serde_json::{Value, json};
 
 use crate::batch::{Batch, Counts};
+use crate::edge::admin::Admin;
 use crate::edge::postgres::{self, As};
 use crate::outcome::{Answer, Outcome, Refusal};
-use crate::table::{Side, Table, pairs};
+use crate::table::{Side, Table, clean, pairs};
 use crate::words::{Zone, count, counted, span};
 
 /// The latest batches, newest first.
@@ -16,7 +17,51 @@ pub(crate) async fn list(settings: &Settings, limit: u32) -> Outcome {
     let mut connection = postgres::connect(settings, As::User).await?;
     let batches = postgres::batches(&mut connection, None, limit).await?;
     let now = Timestamp(platform::clock::now_micros());
-    Ok(listed(&batches, Zone::of(settings.text("schedule.time_zone")), now))
+    let zone = Zone::of(settings.text("schedule.time_zone"));
+    Ok(under(producer(settings).await, zone, listed(&batches, zone, now)))
+}
+
+/// The producer's status; none where it may not be asked or does not answer, which is no fault of this verb.
+async fn producer(settings: &Settings) -> Option<Value> {
+    if !settings.is_set("producer.admin_token_file") {
+        return None;
+    }
+    Admin::new(settings).ok()?.status().await.ok()
+}
+
+/// The list under one line about the producer: when it pulls next, and why then.
+fn under(status: Option<Value>, zone: Zone, mut list: Answer) -> Answer {
+    list.result["producer"] = status.clone().unwrap_or(Value::Null);
+    let line = match &status {
+        None => "producer: not asked, or it does not answer".to_owned(),
+        Some(status) => {
+            let time = |value: &Value| {
+                value.as_str().and_then(Timestamp::parse_rfc3339).map_or_else(|| "none".to_owned(), |at| zone.write(at))
+            };
+            let ended = status["last_status"].as_str().map(|status| format!(" ({})", clean(status)));
+            format!(
+                "next pull: {} ({}); last pull: {}{}",
+                time(&status["next_run"]),
+                reason(status["reason"].as_str().unwrap_or_default()),
+                time(&status["last_run"]),
+                ended.unwrap_or_default()
+            )
+        }
+    };
+    list.text = format!("{line}\n\n{}", list.text);
+    list
+}
+
+/// Why the next pull comes when it comes, in words.
+fn reason(word: &str) -> &'static str {
+    match word {
+        "clock" => "by the clock",
+        "catch_up" => "a due time has passed",
+        "running" => "a batch runs",
+        "paused" => "paused; `sisdmk resume` lets it go on",
+        "auth_failed" => "the source refuses the credentials",
+        _ => "unknown",
+    }
 }
 
 fn listed(batches: &[Batch], zone: Zone, now: Timestamp) -> Answer {
@@ -235,6 +280,27 @@ mod tests {
         assert!(lines[2].ends_with("1 min 05 s so far"));
         assert_eq!(answer.result["batches"][0]["fetched"], 1_200);
         assert!(listed(&[], Zone::of("UTC"), now()).summary.contains("sisdmk poll"));
+    }
+
+    #[test]
+    fn the_list_stands_under_the_next_and_the_last_pull() {
+        let zone = Zone::of("Asia/Jakarta");
+        let status = json!({
+            "next_run": "2026-11-23T05:00:00.000000Z", "reason": "clock",
+            "last_run": "2026-11-22T23:00:00.000000Z", "last_status": "complete",
+        });
+        let answer = under(Some(status.clone()), zone, listed(&[batch(None, None)], zone, now()));
+        let first = answer.text.lines().next();
+        assert_eq!(
+            first,
+            Some("next pull: 2026-11-23 12:00:00 WIB (by the clock); last pull: 2026-11-23 06:00:00 WIB (complete)")
+        );
+        assert_eq!(answer.result["producer"], status);
+        let paused = json!({"next_run": null, "reason": "paused", "last_run": null, "last_status": null});
+        let answer = under(Some(paused), zone, listed(&[], zone, now()));
+        assert!(answer.text.starts_with("next pull: none (paused; `sisdmk resume` lets it go on); last pull: none\n"));
+        let answer = under(None, zone, listed(&[], zone, now()));
+        assert!(answer.text.starts_with("producer: not asked") && answer.result["producer"].is_null());
     }
 
     #[test]

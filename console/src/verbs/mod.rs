@@ -7,15 +7,17 @@ mod dlq;
 mod doctor;
 mod lag;
 mod offsets;
+mod quarantine;
 mod reasons;
 mod schema;
 mod setup;
 mod source;
+mod trace;
 mod validate;
 
 use platform::settings::Settings;
 
-use crate::command::{BatchesVerb, ConfigVerb, DlqVerb, OffsetsVerb, SchemaVerb, SourceVerb, Verb};
+use crate::command::{BatchesVerb, ConfigVerb, DlqVerb, OffsetsVerb, QuarantineVerb, SchemaVerb, SourceVerb, Verb};
 use crate::outcome::Outcome;
 
 /// Does what a verb asks.
@@ -34,6 +36,10 @@ pub(crate) async fn perform(verb: &Verb, settings: &Settings) -> Outcome {
         Verb::Dlq(DlqVerb::Show(args)) => dlq::show(settings, args.place),
         Verb::Dlq(DlqVerb::Groups) => dlq::groups(settings),
         Verb::Reasons => Ok(reasons::run()),
+        Verb::Quarantine(QuarantineVerb::List) => quarantine::list(settings).await,
+        Verb::Quarantine(QuarantineVerb::Show(args)) => quarantine::show(settings, &args.id).await,
+        Verb::Quarantine(QuarantineVerb::Retry(args)) => quarantine::retry(settings, &args.id).await,
+        Verb::Trace(args) => trace::run(settings, args.id).await,
         Verb::Poll(args) => admin::poll(settings, args).await,
         Verb::Pause => admin::pause(settings).await,
         Verb::Resume => admin::resume(settings).await,

@@ -59,7 +59,7 @@ pub fn links(settings: &Settings, links: &[Link]) -> Result<(), ConfigErrors> {
             }
             Link::Registry => http(settings, "registry.url", &mut refuse),
             Link::Source => http(settings, "source.base_url", &mut refuse),
-            Link::Quarantine => http(settings, "quarantine.url", &mut refuse),
+            Link::Quarantine => http(settings, "quarantine.s3_endpoint", &mut refuse),
             Link::Admin => http_beyond(settings, "producer.admin_url", &mut refuse),
             Link::Alerts => {
                 http_beyond(settings, "alerts.alertmanager_url", &mut refuse);

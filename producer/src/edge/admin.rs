@@ -3,6 +3,10 @@
 //! Everything is decided by the loop; this hands wishes over and waits for the answer. The bearer token
 //! comes from a file, which is read at each request, so that a new one holds at once.
 
+mod shelf;
+
+pub use shelf::Shelf;
+
 use crate::agenda::Reason;
 use crate::incident;
 use crate::region::Region;
@@ -142,6 +146,7 @@ struct Admin {
     token: Option<Arc<SecretFile>>,
     commands: mpsc::Sender<Command>,
     status: Arc<Status>,
+    shelf: Arc<Shelf>,
 }
 
 /// Body of `POST /admin/poll`.
@@ -160,14 +165,22 @@ struct EnabledBody {
 }
 
 /// The admin endpoints. `token`: none means that they all answer 403.
-pub fn router(token: Option<Arc<SecretFile>>, commands: mpsc::Sender<Command>, status: Arc<Status>) -> Router {
+pub fn router(
+    token: Option<Arc<SecretFile>>,
+    commands: mpsc::Sender<Command>,
+    status: Arc<Status>,
+    shelf: Arc<Shelf>,
+) -> Router {
     Router::new()
         .route("/admin/poll", post(poll))
         .route("/admin/pause", post(pause))
         .route("/admin/enabled", put(enabled))
         .route("/admin/resume", post(resume))
         .route("/admin/status", get(status_now))
-        .with_state(Admin { token, commands, status })
+        .route("/admin/quarantine", get(shelf::list))
+        .route("/admin/quarantine/{batch}/{name}", get(shelf::show))
+        .route("/admin/quarantine/{batch}/{name}/retry", post(shelf::retry))
+        .with_state(Admin { token, commands, status, shelf })
 }
 
 async fn poll(State(admin): State<Admin>, headers: HeaderMap, body: Bytes) -> Response {
@@ -316,6 +329,7 @@ mod tests {
 
     /// Serves the endpoint with a loop that starts one batch and then has it running for ever.
     async fn served(token: Option<Arc<SecretFile>>) -> (http::Server, String) {
+        let shelf = Arc::new(shelf::tests::shelf(std::path::PathBuf::from("/nonexistent")));
         let (commands, mut wishes) = mpsc::channel(COMMANDS_MAX);
         let status = Arc::new(Status::default());
         let shown = Arc::clone(&status);
@@ -348,8 +362,13 @@ mod tests {
             }
         });
         let listen = "127.0.0.1:0".parse().expect("an address");
-        let server =
-            http::serve("producer.listen", listen, Health::new(&[]), router(token, commands, status), Shutdown::new());
+        let server = http::serve(
+            "producer.listen",
+            listen,
+            Health::new(&[]),
+            router(token, commands, status, shelf),
+            Shutdown::new(),
+        );
         let server = server.await.expect("a free port");
         let address = format!("http://{}/admin", server.address());
         (server, address)

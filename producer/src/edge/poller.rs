@@ -1,16 +1,17 @@
 //! The loop: waits for the next cycle, does what the cycle says, and hands back what happened.
 
 mod alarm;
+mod aside;
 mod facilities;
 mod notes;
 
 use crate::agenda::{self, First};
 use crate::config::Config;
-use crate::cycle::{Cycle, Event, FaultKind, Note, Slice, Step};
+use crate::cycle::{Arrived, Ask, Cycle, Event, Fault, FaultKind, Note, Slice, Step};
 use crate::edge::admin::{Command, Refusal, Status, StatusView};
 use crate::edge::alerts::Alarm;
 use crate::edge::metrics;
-use crate::edge::quarantine::Quarantine;
+use crate::edge::quarantine::{Kept, Quarantine};
 use crate::edge::raw_topic::{RawTopic, Transaction, Written};
 use crate::edge::sisdmk::{Answer, CLOCKS_APART_MAX, Sisdmk};
 use crate::incident;
@@ -48,7 +49,7 @@ pub struct Poller {
     keys: Keys,
     sisdmk: Arc<Sisdmk>,
     topic: RawTopic,
-    quarantine: Option<Quarantine>,
+    quarantine: Quarantine,
     commands: Receiver<Command>,
     alarm: Alarm,
     status: Arc<Status>,
@@ -92,6 +93,8 @@ struct Running {
     odd: BTreeMap<usize, (Uuid, Vec<u8>)>,
     /// The last request of each lane that was answered or failed.
     requests: BTreeMap<usize, Uuid>,
+    /// What each lane asked for last.
+    asks: BTreeMap<usize, Ask>,
     /// Kinds of incident that this batch has met.
     met: BTreeSet<IncidentKind>,
     good_answers: u64,
@@ -138,7 +141,7 @@ impl Poller {
         let Parts { config, sisdmk, topic, mut view, commands, alarm, status, health, shutdown } = parts;
         view.notices = incident::inherited(view.notices, &alarm.targets);
         let keys = Keys::of(&config.profile.profile.name);
-        let quarantine = config.quarantine.clone().map(Quarantine::new);
+        let quarantine = config.quarantine.clone();
         let jitter = config.jitter.mul_f64(chance());
         let sisdmk = Arc::new(sisdmk);
         Self {
@@ -411,6 +414,7 @@ impl Poller {
             resting: BTreeSet::new(),
             odd: BTreeMap::new(),
             requests: BTreeMap::new(),
+            asks: BTreeMap::new(),
             met: BTreeSet::new(),
             good_answers: 0,
         };
@@ -473,6 +477,7 @@ impl Poller {
                     let region = ask.region.as_str();
                     let span = tracing::info_span!(parent: &running.span, "source_request", region, page = ask.page);
                     let trace = TraceContext::of(&span).unwrap_or_else(|| running.trace.child());
+                    running.asks.insert(lane, ask.clone());
                     let sisdmk = Arc::clone(&self.sisdmk);
                     let fetch = async move { (lane, Happened::Answer(Box::new(sisdmk.fetch(&ask, &trace).await))) };
                     running.tasks.spawn(fetch.instrument(span));
@@ -532,7 +537,8 @@ impl Poller {
         if let Some(body) = answer.odd_body {
             running.odd.insert(lane, (answer.request_id, body));
         }
-        Ok(match answer.outcome {
+        let outcome = self.whole(answer.outcome, answer.request_id, lane, running);
+        Ok(match outcome {
             Ok(arrived) => {
                 running.good_answers += 1;
                 running.odd.remove(&lane);
@@ -547,7 +553,7 @@ impl Poller {
     /// Publishes a complete slice.
     fn publish(&mut self, slice: &Slice, running: &Running) -> Result<Written, Failure> {
         let batch = &slice.batch;
-        if slice.quarantined > 0 && !self.set_aside(slice) {
+        if slice.quarantined > 0 && !self.set_aside(slice, running) {
             return Ok(Written::TooLarge);
         }
         let mut entries = vec![Entry::new(self.keys.batch(), batch)];
@@ -570,22 +576,6 @@ impl Poller {
             self.show();
         }
         Ok(written)
-    }
-
-    /// Puts the records that are too large into the quarantine store, before the slice counts them.
-    fn set_aside(&self, slice: &Slice) -> bool {
-        let Some(store) = &self.quarantine else { return false };
-        let record_bytes_max = self.config.limits.record_bytes_max;
-        for page in &slice.pages {
-            let large = page.records().enumerate().filter(|(_, (row, _))| row.len() > record_bytes_max);
-            for (index, (_, record)) in large {
-                if let Err(error) = store.keep_record(slice.batch.batch_id, page.origin.request_id, index, record) {
-                    tracing::error!(error = %error, batch_id = %slice.batch.batch_id, request_id = %page.origin.request_id, "a record that is too large cannot be kept; its slice fails");
-                    return false;
-                }
-            }
-        }
-        true
     }
 
     /// Writes the end of a batch.

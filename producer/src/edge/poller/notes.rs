@@ -39,33 +39,23 @@ impl Poller {
                         %batch_id, trace_id, request_id = request, region = region.as_str(),
                         status = status.as_str(), code, "region given up"
                     );
+                    let mut detail = code.to_owned();
                     let kind = match fault {
                         Some(FaultKind::Unreachable) => IncidentKind::Unreachable,
                         Some(FaultKind::Format) => {
-                            self.keep_odd_page(lane, batch_id, running);
+                            let differs = self.keep_odd_page(lane, code, &region, batch_id, running);
+                            if !differs.is_empty() {
+                                detail = format!("{code}: {}", differs.join("; "));
+                            }
                             IncidentKind::FormatChanged
                         }
                         Some(FaultKind::Auth) | None => continue,
                     };
-                    let met = Met { kind, region: Some(region.to_string()), detail: code.to_owned(), request_id };
+                    let met = Met { kind, region: Some(region.to_string()), detail, request_id };
                     self.meet(met, &batch, running)?;
                 }
             }
         }
         Ok(())
-    }
-
-    fn keep_odd_page(&self, lane: usize, batch_id: Uuid, running: &mut Running) {
-        let Some((request_id, body)) = running.odd.remove(&lane) else { return };
-        let Some(store) = &self.quarantine else { return };
-        match store.keep_page(batch_id, request_id, &body) {
-            Ok(()) => {
-                tracing::warn!(%batch_id, %request_id, bytes = body.len(), "an answer of another shape is in quarantine")
-            }
-            // Nothing is lost with it: the watermark stays, and the next cycle asks again.
-            Err(error) => {
-                tracing::error!(%batch_id, %request_id, error = %error, "an answer of another shape cannot be kept")
-            }
-        }
     }
 }
