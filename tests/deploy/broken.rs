@@ -172,7 +172,7 @@ fn monitoring_of_what_is_not_there_is_found() {
     };
     check(target(json!("sink:9109")), "nobody answers at sink:9109");
     check(target(json!("sinks:9103")), "sink is not asked");
-    check(|it| it.prometheus["rule_files"] = json!(["rules.yml"]), "it names rule files");
+    check(|it| it.prometheus["rule_files"] = json!(["rules.yml"]), "other rule files than");
     let first = |it: &mut Deployment, key: &str, value: Value| it.dashboard["panels"][0]["targets"][0][key] = value;
     check(
         move |it| first(it, "expr", json!("sisdmk_record_total")),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::process::Command;
 
 use crate::deployment::{Deployment, root, texts, yaml};
 use crate::programs::answers;
@@ -11,10 +12,8 @@ const NOT_OURS: [&str; 3] = ["le", "job", "instance"];
 
 pub(crate) fn faults(deployment: &Deployment) -> Vec<String> {
     let mut faults = scraped(deployment);
-    if !deployment.prometheus["rule_files"].is_null() {
-        faults.push("prometheus.yml: it names rule files, and there are none".to_owned());
-    }
     let metrics = metrics();
+    faults.extend(rules(deployment, &metrics));
     let source = &yaml("monitoring/grafana/provisioning/datasources/prometheus.yml")["datasources"][0];
     if source["url"] != "http://prometheus:9090" {
         faults.push("grafana: the data source is not the service prometheus".to_owned());
@@ -44,6 +43,54 @@ pub(crate) fn faults(deployment: &Deployment) -> Vec<String> {
     faults
 }
 
+/// The rule files that Prometheus is told of are there, and their expressions know our metrics and labels.
+fn rules(deployment: &Deployment, metrics: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    let files = texts(&deployment.prometheus["rule_files"]);
+    let mut faults = Vec::new();
+    if files != ["rules/sisdmk.yml"] {
+        faults.push(format!("prometheus.yml: other rule files than rules/sisdmk.yml: {files:?}"));
+    }
+    for group in yaml("monitoring/prometheus/rules/sisdmk.yml")["groups"].as_array().into_iter().flatten() {
+        for rule in group["rules"].as_array().into_iter().flatten() {
+            let name = rule["alert"].as_str().unwrap_or_default();
+            let expression = rule["expr"].as_str().unwrap_or_default();
+            // Prometheus' own metric of who answers.
+            if !expression.starts_with("up{") {
+                let wrong = expression_faults(expression, "", metrics);
+                faults.extend(wrong.into_iter().map(|fault| format!("{name}: {fault}")));
+            }
+            for text in ["summary", "action"] {
+                if rule["annotations"][text].as_str().is_none_or(str::is_empty) {
+                    faults.push(format!("{name}: no {text}"));
+                }
+            }
+        }
+    }
+    faults
+}
+
+#[test]
+fn each_alert_fires_when_it_should_and_not_before() {
+    let rules = fs::read_to_string(root().join("monitoring/prometheus/rules/sisdmk.yml")).expect("readable");
+    let files = ["sisdmk.test.yml", "sisdmk-weeks.test.yml"].map(|name| format!("monitoring/prometheus/rules/{name}"));
+    let tests = files.each_ref().map(|file| fs::read_to_string(root().join(file)).expect("readable")).concat();
+    for line in rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        for wanted in
+            [format!("alertname: {line}, exp_alerts: []"), format!("alertname: {line}\n        exp_alerts:\n")]
+        {
+            assert!(tests.contains(&wanted), "{line} is not tested both ways: `{wanted}`");
+        }
+    }
+    let output = Command::new("promtool")
+        .args(["test", "rules"])
+        .args(&files)
+        .current_dir(root())
+        .output()
+        .expect("promtool of the package prometheus runs; scripts/install.sh installs it");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("SUCCESS"), "{text}");
+}
+
 /// Each stage is asked on the port where it listens, and nobody else is.
 fn scraped(deployment: &Deployment) -> Vec<String> {
     let toml = deployment.toml();
@@ -69,7 +116,14 @@ fn scraped(deployment: &Deployment) -> Vec<String> {
 /// The metrics in our code: name to kind and labels. A histogram has its three series.
 fn metrics() -> BTreeMap<String, BTreeSet<String>> {
     let mut found = BTreeMap::new();
-    for file in ["platform/src/metrics.rs", "sink/src/edge/gauges.rs"] {
+    let homes = [
+        "platform/src/metrics.rs",
+        "sink/src/edge/gauges.rs",
+        "processor/src/edge/telemetry.rs",
+        "producer/src/edge/alerts.rs",
+        "producer/src/edge/quarantine.rs",
+    ];
+    for file in homes {
         let text = fs::read_to_string(root().join(file)).expect("readable");
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for (at, _) in code.match_indices("\"sisdmk_") {
