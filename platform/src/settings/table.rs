@@ -124,7 +124,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("schedule.jitter", Kind::Duration, &[PRODUCER], "A scheduled cycle starts up to this much later, at random, so that sites do not all ask at once.").default("1m").within("0s", "1h"),
     setting("quarantine.url", Kind::Url, &[PRODUCER], "Where pages and records that cannot be published are kept: `file:///..` or `s3://bucket/prefix`.").default("file:///var/lib/sisdmk/quarantine"),
     setting("quarantine.retention", Kind::Duration, &[PRODUCER], "How long they are kept; then they are taken out, counted and logged.").default("30d").within("1h", "400d"),
-    setting("quarantine.bytes_max", Kind::Bytes, &[PRODUCER], "Cap on the whole store; the oldest makes room for what is new, counted and logged.").default("1GiB").within("1MiB", "1TiB"),
+    setting("quarantine.bytes_max", Kind::Bytes, &[PRODUCER], "Cap on the whole store; the oldest makes room for what is new, counted and logged.").default("1GiB").within("1MiB", "1024GiB"),
     setting("quarantine.s3_endpoint", Kind::Url, &[PRODUCER], "The S3-compatible service of an `s3://` address; unset: Amazon's."),
     setting("quarantine.s3_region", Kind::Text, &[PRODUCER], "Its region.").default("us-east-1"),
     setting("quarantine.s3_key_id_file", Kind::Path, &[PRODUCER], "File with the id of its access key; needed for `s3://`. Read again for each request.").secret(),
