@@ -10,6 +10,7 @@ mod incidents;
 mod logins;
 mod quarantine;
 mod refusals;
+mod resume;
 mod setup;
 mod standstill;
 mod support;
