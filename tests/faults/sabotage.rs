@@ -6,12 +6,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use harness::history::{Kind, Verdict};
 use harness::kafka_proxy::{KafkaProxy, Late};
 use harness::points::{Act, BATCH_READY, ENDED, FLUSHED};
 use harness::tables::Tables;
-use harness::{Stage, wait};
+use harness::{Stage, topics, wait};
 
 use crate::world::{self, BATCH_LIMIT, STEP_LIMIT};
 
@@ -160,10 +160,12 @@ fn a_position_moved_whatever_it_was_is_caught() -> Result<()> {
 }
 
 /// The processor's first request to commit is delayed on the way: it is sent again and answered, and the first one arrives in
-/// the middle of the next transaction. Then the processor ends with `kill -9` before it has asked to end that one.
-fn commit_that_comes_late() -> Result<Verdict> {
+/// the middle of the next transaction, when its records are on the broker and its positions are not. Then the processor ends
+/// with `kill -9` before it has asked to end that one.
+fn commit_that_comes_late(broken: Broken) -> Result<Verdict> {
     let proxy = KafkaProxy::start()?;
     let (_dir, mut system) = world::system(|options| {
+        options.sabotage = broken;
         options.kafka_proxy_port = Some(proxy.address().port());
         for (key, value) in [
             ("kafka.bootstrap_servers", format!("\"{}\"", proxy.address())),
@@ -183,22 +185,25 @@ fn commit_that_comes_late() -> Result<Verdict> {
     }
     world::first_batch(&mut tables)?;
     wait::until("records to wait for the processor", BATCH_LIMIT, || {
-        Ok((harness::topics::count(&system, "sisdmk.raw")? > 500).then_some(()))
+        Ok((topics::count(&system, "sisdmk.raw")? > 500).then_some(()))
     })?;
     let points = system.fail_points(Stage::Processor)?;
-    proxy.delay_commit_of("sisdmk-processor-");
+    proxy.delay_commit_until_told("sisdmk-processor-");
     // Between the two transactions it stands still for a moment, so that the kill meets the second one.
     points.arm(ENDED, Act::Stop)?;
     system.spawn(Stage::Processor)?;
     points.wait_hits(ENDED, 1, STEP_LIMIT)?;
+    let before = topics::end(&system, "sisdmk.clean", false)?;
     points.arm(FLUSHED, Act::Kill)?;
     system.process(Stage::Processor)?.signal(libc::SIGCONT)?;
+    wait::until("the second transaction to have records and no positions", STEP_LIMIT, || {
+        let has_records = topics::end(&system, "sisdmk.clean", false)? > before;
+        Ok((has_records && matches!(proxy.late(), Late::Met { .. })).then_some(()))
+    })?;
+    let code = proxy.deliver()?;
+    ensure!((code == 0) == broken.is_some(), "the late request was answered with {code}");
     points.wait_hits(FLUSHED, 1, STEP_LIMIT)?;
     ensure!(!system.process(Stage::Processor)?.wait(STEP_LIMIT)?.success(), "it was killed");
-    match proxy.late() {
-        Late::Delivered(code) => ensure!(code != 0, "the broker took the late request"),
-        other => bail!("the late request did not arrive: {other:?}"),
-    }
     system.start(Stage::Processor)?;
     tables.wait_at_rest(BATCH_LIMIT)?;
     let verdict = world::judge(&system)?;
@@ -208,6 +213,12 @@ fn commit_that_comes_late() -> Result<Verdict> {
 
 #[test]
 fn a_commit_that_comes_late_ends_nothing_else() -> Result<()> {
-    assert_sound(&commit_that_comes_late()?);
+    assert_sound(&commit_that_comes_late(None)?);
+    Ok(())
+}
+
+#[test]
+fn a_producer_that_goes_on_after_an_unclear_end_is_caught() -> Result<()> {
+    assert_caught(&commit_that_comes_late(Some((Stage::Processor, "reuse-producer")))?, Kind::Torn);
     Ok(())
 }

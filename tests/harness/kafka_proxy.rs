@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use platform::kafka::Deadline;
 
 /// `AddOffsetsToTxn`: in our processor the step between a transaction's records and its end.
 const ADD_OFFSETS_TO_TXN: i16 = 25;
@@ -20,6 +21,9 @@ const END_TXN: i16 = 26;
 const FLEXIBLE_VERSION: i16 = 3;
 /// Larger than any request of ours.
 const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Longest wait for an order, and how often it is looked for.
+const ORDER_LIMIT: Duration = Duration::from_secs(30);
+const ORDER_STEP: Duration = Duration::from_millis(5);
 /// Longest time the broker may take to answer the late request.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
@@ -40,7 +44,12 @@ pub enum Late {
         /// The client has sent it again since.
         repeated: bool,
     },
-    /// It was delivered after the next transaction had its records; the broker's answer, 0 for success.
+    /// The next transaction asks for its positions and waits; [`KafkaProxy::deliver`] sends the kept request first.
+    Met {
+        /// The request as it was sent.
+        frame: Vec<u8>,
+    },
+    /// It was delivered after the next transaction had begun; the broker's answer, 0 for success.
     Delivered(i16),
     /// The proxy did not understand what passed, or the broker did not answer.
     Failed(String),
@@ -49,6 +58,8 @@ pub enum Late {
 #[derive(Debug, Default)]
 struct State {
     late: Late,
+    /// The kept request waits for an order.
+    on_order: bool,
     server: Option<SocketAddr>,
     stopped: bool,
 }
@@ -91,6 +102,26 @@ impl KafkaProxy {
     /// Keeps the next request to commit a transaction of an id that begins so.
     pub fn delay_commit_of(&self, transactional_id: &str) {
         lock(&self.state).late = Late::Awaited(transactional_id.to_owned());
+    }
+
+    /// The same, and the kept request is delivered only by [`KafkaProxy::deliver`]: the next transaction waits with its positions
+    /// until then, and its records go on meanwhile.
+    pub fn delay_commit_until_told(&self, transactional_id: &str) {
+        let mut state = lock(&self.state);
+        state.on_order = true;
+        state.late = Late::Awaited(transactional_id.to_owned());
+    }
+
+    /// Delivers the request that is [`Late::Met`]; the broker's answer, 0 for success.
+    pub fn deliver(&self) -> Result<i16> {
+        let (late, server) = {
+            let state = lock(&self.state);
+            (state.late.clone(), state.server.context("nowhere to go")?)
+        };
+        let Late::Met { frame } = late else { bail!("there is nothing to deliver: {late:?}") };
+        let code = send(&frame, server)?;
+        lock(&self.state).late = Late::Delivered(code);
+        Ok(code)
     }
 
     /// What has become of it.
@@ -179,7 +210,7 @@ fn passes(frame: &[u8], state: &Shared) -> bool {
         }
     };
     let mut guard = lock(state);
-    let (mut deliver, server) = (None, guard.server);
+    let (mut deliver, server, on_order) = (None, guard.server, guard.on_order);
     match &mut guard.late {
         Late::Awaited(prefix) if request.commits && request.transactional_id.starts_with(prefix.as_str()) => {
             guard.late =
@@ -194,6 +225,18 @@ fn passes(frame: &[u8], state: &Shared) -> bool {
             }
         }
         _ => {}
+    }
+    if on_order && let Some(frame) = deliver.take() {
+        guard.late = Late::Met { frame };
+        drop(guard);
+        let deadline = Deadline::after(ORDER_LIMIT);
+        while matches!(lock(state).late, Late::Met { .. }) {
+            if deadline.passed() {
+                lock(state).late = Late::Failed("nobody gave the order".to_owned());
+            }
+            thread::sleep(ORDER_STEP);
+        }
+        return true;
     }
     drop(guard);
     if let Some(late) = deliver {
