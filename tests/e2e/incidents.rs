@@ -62,9 +62,10 @@ fn an_incident_is_told_until_it_is_over() -> Result<()> {
 
     let told = wait_firing(&system, &["format_changed"])?;
     assert_eq!(told.len(), 1, "one alert for all regions: {told:?}");
-    for (place, words) in
-        [("/labels/severity", "critical"), ("/annotations/description", "html; first met in region 11")]
-    {
+    for (place, words) in [
+        ("/labels/severity", "critical"),
+        ("/annotations/description", "html: the answer is HTML; first met in region 11"),
+    ] {
         let text = told[0].pointer(place).and_then(Value::as_str).unwrap_or_default();
         assert!(text.starts_with(words), "{place}: {told:?}");
     }
