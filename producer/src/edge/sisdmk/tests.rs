@@ -6,6 +6,7 @@ mod drive;
 mod lies;
 mod listed;
 mod third;
+mod tls;
 
 use super::link::{Pace, retry_after};
 use super::*;
