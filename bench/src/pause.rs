@@ -43,6 +43,8 @@ pub(crate) fn measure(options: &Options, binaries: &Binaries, figures: &mut Figu
     while !deadline.passed() {
         interrupt::check()?;
         if site.is_fetched(&batch)? {
+            // The processor publishes news only.
+            site.system.simulator()?.change(options.workers)?;
             batch = site.poll_everything()?;
             batches += 1;
         }
@@ -56,7 +58,7 @@ pub(crate) fn measure(options: &Options, binaries: &Binaries, figures: &mut Figu
     let caught_up = site.follow("the sink to catch up", &[&processor, &sink], |at, now| {
         let [processor, sink] = now else { return Ok(None) };
         let (processor, sink) = (std::slice::from_ref(processor), std::slice::from_ref(sink));
-        Ok((clean(processor) == batches * options.workers && written(sink) == clean(processor)).then_some(at))
+        Ok((judged(processor) == batches * options.workers && written(sink) == clean(processor)).then_some(at))
     })?;
     site.tables.wait_at_rest(CLOSE_LIMIT)?;
     for id in site.tables.batch_ids()? {
@@ -81,6 +83,10 @@ fn read(processor: &Counters) -> Result<Outcomes> {
 
 fn clean(now: &[Outcomes]) -> u64 {
     now.iter().map(|now| now.sum(&["clean"])).sum()
+}
+
+fn judged(now: &[Outcomes]) -> u64 {
+    now.iter().map(|now| now.sum(&["clean", "processor_equal", "processor_stale"])).sum()
 }
 
 fn written(now: &[Outcomes]) -> u64 {
