@@ -47,6 +47,8 @@ pub struct Options {
 pub enum Records {
     /// The standard record, and the person alone.
     Standard,
+    /// The person alone, stage by stage.
+    Person,
     /// The rich record.
     Rich,
     /// All of them.
@@ -85,6 +87,7 @@ impl Options {
         let rich = [(Record::Rich, self.rich_rounds)];
         match self.record {
             Records::Standard => standard.to_vec(),
+            Records::Person => standard[1..].to_vec(),
             Records::Rich => rich.to_vec(),
             Records::Both => standard.into_iter().chain(rich).collect(),
         }

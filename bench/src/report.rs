@@ -193,6 +193,7 @@ fn budget(figures: &Figures, record: Record) -> String {
         let phase = match phase {
             Phase::Load => "load",
             Phase::Update => "update",
+            Phase::Redelivery if way == "sink" => "all again",
             Phase::Redelivery => "unchanged",
         };
         format!("{way}, {phase}")
@@ -233,7 +234,7 @@ fn bytes(figures: &Figures) -> String {
         "sisdmk.clean",
         "WAL, first load",
         "WAL, updates",
-        "WAL, 99 % unchanged",
+        "WAL, all again",
     ]);
     for record in records(figures) {
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]

@@ -167,11 +167,12 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 
-# A quick start: few internal partitions, and a group that does not wait for more members.
+# A quick start: few internal partitions, and a new group that waits just long enough for all threads of a program.
+# Without any wait the first of them gets every partition and hands half of them over seconds later.
 offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
 share.coordinator.state.topic.num.partitions=4
-group.initial.rebalance.delay.ms=0
+group.initial.rebalance.delay.ms=200
 
 # Topics are made by `sisdmk setup` and by nobody else.
 auto.create.topics.enable=false
