@@ -79,6 +79,18 @@ pub fn compare(incoming: &Version, stored: &Version, stamp: Stamp) -> Judgement 
     Judgement { outcome, conflict: same_stamp && !same_content }
 }
 
+/// Compares an incoming version with the stored one of a worker who may be marked as gone.
+///
+/// `deleted_at`: when the source was found without the worker. Only a record that the source gave out after that
+/// brings the worker back; whether it says the same as before does not matter then.
+#[must_use]
+pub fn compare_held(incoming: &Version, stored: &Version, deleted_at: Option<Timestamp>, stamp: Stamp) -> Judgement {
+    let judgement = compare(incoming, stored, stamp);
+    let Some(deleted_at) = deleted_at else { return judgement };
+    let outcome = if incoming.fetched_at > deleted_at { Outcome::Newer } else { Outcome::Stale };
+    Judgement { outcome, ..judgement }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

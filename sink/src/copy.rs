@@ -77,11 +77,6 @@ impl CopyBuffer {
         self.length(-1);
     }
 
-    /// `boolean`.
-    pub(crate) fn boolean(&mut self, value: bool) {
-        self.fixed([u8::from(value)]);
-    }
-
     /// `integer`.
     pub(crate) fn integer(&mut self, value: i32) {
         self.fixed(value.to_be_bytes());
@@ -194,6 +189,12 @@ impl CopyBuffer {
         let length = wire_length(self.bytes.len() - start - 4);
         self.bytes[start..start + 4].copy_from_slice(&length.to_be_bytes());
     }
+}
+
+/// A `timestamp with time zone` as the server sends it; none where it is no such value.
+pub(crate) fn time(sent: &[u8]) -> Option<Timestamp> {
+    let micros = i64::from_be_bytes(sent.try_into().ok()?);
+    Some(Timestamp(micros.saturating_add(EPOCH_MICROS)))
 }
 
 fn wire_length(length: usize) -> i32 {

@@ -62,7 +62,7 @@ impl fmt::Display for PgAnswer {
 
 impl PgAnswer {
     /// Whether rows are to blame when a statement that carries rows gets this answer: class 22
-    /// (data exception), class 23 (integrity constraint violation), 21000 (two jobs of one person
+    /// (data exception), class 23 (integrity constraint violation), 21000 (two jobs of a changed person
     /// with one key) and 54000 (a key too long for an index page).
     pub(crate) fn blames_rows(&self) -> bool {
         matches!(&self.sqlstate.class(), b"22" | b"23") || matches!(&self.sqlstate.0, b"21000" | b"54000")

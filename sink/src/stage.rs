@@ -1,46 +1,32 @@
 //! Records as rows of the stage tables: the one place that knows their columns.
 //!
-//! The order here is the order of `sql/stage.sql` and `sql/copy_persons.sql`; a test reads every
+//! The order here is the order of `sql/stage.sql`, `sql/copy_persons.sql` and `sql/copy_employments.sql`; a test reads every
 //! column back from a real server.
 
 use schemas::Masked;
 use schemas::Timestamp;
-use schemas::version::Stamp;
 use schemas::worker::{Employment, Pelatihan, Pendidikan, SdmkWorker};
 use uuid::Uuid;
 
 use crate::copy::CopyBuffer;
 
-/// Fills `stage_version`.
-pub(crate) const COPY_VERSIONS: &str = "COPY stage_version FROM STDIN (FORMAT binary)";
 /// Fills `sdmk.person` itself.
 pub(crate) const COPY_PERSONS: &str = include_str!("sql/copy_persons.sql");
 /// Fills `stage_change`.
 pub(crate) const COPY_CHANGES: &str = "COPY stage_change FROM STDIN (FORMAT binary)";
+/// Fills `sdmk.employment` itself.
+pub(crate) const COPY_EMPLOYMENTS: &str = include_str!("sql/copy_employments.sql");
 /// Fills `stage_employment`.
-pub(crate) const COPY_EMPLOYMENTS: &str = "COPY stage_employment FROM STDIN (FORMAT binary)";
+pub(crate) const STAGE_EMPLOYMENTS: &str = "COPY stage_employment FROM STDIN (FORMAT binary)";
 /// Fills `stage_deletion`.
 pub(crate) const COPY_DELETIONS: &str = "COPY stage_deletion FROM STDIN (FORMAT binary)";
 
-const VERSION_FIELDS: i16 = 7;
 const PERSON_FIELDS: i16 = 27;
 const EMPLOYMENT_FIELDS: i16 = 19;
 const DELETION_FIELDS: i16 = 3;
 
 /// Where a row stands in its table, as Postgres sends and takes a `tid`.
 pub(crate) type Place = [u8; 6];
-
-/// Writes one row of `stage_version`.
-pub(crate) fn version(row: &mut CopyBuffer, ordinal: i32, worker: &SdmkWorker<'_>) {
-    row.tuple(VERSION_FIELDS);
-    row.integer(ordinal);
-    row.uuid(worker.person_id.0);
-    row.timestamp(worker.version.last_updated);
-    row.timestamp(worker.version.fetched_at);
-    row.integer(worker.version.rules_revision);
-    row.bigint(worker.version.content_hash);
-    row.boolean(worker.stamp == Stamp::Fetched);
-}
 
 /// Writes one row of `sdmk.person`, whose `deleted_at` is null.
 pub(crate) fn person(row: &mut CopyBuffer, worker: &SdmkWorker<'_>) {
@@ -50,8 +36,9 @@ pub(crate) fn person(row: &mut CopyBuffer, worker: &SdmkWorker<'_>) {
 
 /// Writes one row of `stage_change`.
 pub(crate) fn change(row: &mut CopyBuffer, place: Place, worker: &SdmkWorker<'_>) {
-    row.tuple(PERSON_FIELDS + 1);
+    row.tuple(PERSON_FIELDS + 2);
     row.place(place);
+    row.text_array(worker.body.employments.iter().map(|job| job.employment_key.as_ref()));
     fields(row, worker);
 }
 
@@ -87,7 +74,7 @@ fn fields(row: &mut CopyBuffer, worker: &SdmkWorker<'_>) {
     row.text_array(body.warnings.iter().map(AsRef::as_ref));
 }
 
-/// Writes one row of `stage_employment`.
+/// Writes one row of `sdmk.employment` or `stage_employment`.
 pub(crate) fn employment(row: &mut CopyBuffer, person_id: Uuid, job: &Employment<'_>) {
     row.tuple(EMPLOYMENT_FIELDS);
     row.uuid(person_id);

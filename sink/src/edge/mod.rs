@@ -3,6 +3,7 @@
 pub(crate) mod dead_letters;
 pub(crate) mod gauges;
 pub(crate) mod ledger;
+pub(crate) mod nagle;
 pub(crate) mod postgres;
 pub(crate) mod start;
 pub(crate) mod worker;

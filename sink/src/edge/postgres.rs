@@ -80,6 +80,7 @@ impl Address {
             .await
             .map_err(|_| Fault::Connection("no answer within 10 s"))?
             .map_err(|error| fault(&error))?;
+        crate::edge::nagle::switch_off(options.get_port());
         connection.execute(sqlx::raw_sql(include_str!("../sql/session.sql"))).await.map_err(|error| fault(&error))?;
         Ok(connection)
     }

@@ -21,6 +21,9 @@ use crate::report::{Run, runs};
 
 mod rows;
 
+/// Key of `sdmk.employment`.
+const EMPLOYMENT_KEY: &str = "employment_pkey";
+
 /// What a transaction did.
 #[derive(Debug)]
 pub(crate) struct Done {
@@ -48,6 +51,8 @@ pub(crate) struct Attempt<'b> {
     refused: Refused,
     runs: Vec<Run>,
     run_of: Vec<usize>,
+    /// Whether jobs may be there of persons who are not.
+    clears_jobs: bool,
 }
 
 /// Why a try failed.
@@ -98,7 +103,7 @@ impl<'b> Attempt<'b> {
             }
         }
         let (runs, run_of) = runs(batch.position(), batch_ids.into_iter());
-        Self { topic, partition, batch, read: read_all, refused, runs, run_of }
+        Self { topic, partition, batch, read: read_all, refused, runs, run_of, clears_jobs: false }
     }
 
     /// When the source gave out each record that was read; for the latency from end to end.
@@ -126,6 +131,13 @@ impl<'b> Attempt<'b> {
             match self.transaction(connection, &plan, dead_letters).await {
                 Ok(done) => return Ok(done),
                 Err(Failed::World(fault)) => return Err(fault),
+                // A new person's job is there already: somebody has deleted the person alone, by hand. Or one record
+                // has it twice; then the next try says so again.
+                Err(Failed::Rows(answer))
+                    if answer.constraint.as_deref() == Some(EMPLOYMENT_KEY) && !self.clears_jobs =>
+                {
+                    self.clears_jobs = true;
+                }
                 Err(Failed::Rows(answer)) => {
                     let found = self.search(connection, &plan, answer.clone()).await?;
                     if found.is_empty() {

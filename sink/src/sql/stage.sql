@@ -5,22 +5,13 @@
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
 
--- Where a batch lands before it is compared with the tables. No constraint and no index: whatever
--- is wrong with a row shows when it is written.
+-- Where those rows land that replace others. No constraint and no index: whatever is wrong with a
+-- row shows when it is written.
 
--- Key and version of every state of the batch: all that judging needs, at a tenth of a row's cost.
-CREATE TEMPORARY TABLE IF NOT EXISTS stage_version (
-    ordinal        integer,
-    person_id      uuid,
-    last_updated   timestamptz,
-    fetched_at     timestamptz,
-    rules_revision integer,
-    content_hash   bigint,
-    fetched_stamp  boolean
-) ON COMMIT DELETE ROWS;
--- Whole states, only those that replace a row, each with the place where that row was found.
+-- States that replace a row, each with the place where that row was found and the keys of all its jobs.
 CREATE TEMPORARY TABLE IF NOT EXISTS stage_change (
     place             tid,
+    employment_keys   text[],
     last_updated      timestamptz,
     fetched_at        timestamptz,
     rules_revision    integer,

@@ -1,15 +1,17 @@
 -- Brings the jobs of the persons just written to their new state. Jobs are staged of winners only.
-WITH lost AS (
-    -- Jobs that the new state no longer has. Found by key, and as a difference of sets, because the
-    -- planner can be led to compare every row with every other one by a NOT EXISTS.
-    SELECT c.person_id, held.employment_key
-    FROM stage_change c
-    CROSS JOIN LATERAL (SELECT employment_key FROM sdmk.employment WHERE person_id = c.person_id OFFSET 0) held
-    EXCEPT
-    SELECT person_id, employment_key FROM stage_employment
-), gone AS (
+-- Every look at the table is one by key for a staged row (OFFSET 0 keeps the planner from anything else).
+WITH gone AS (
+    -- Jobs that the new state no longer has.
     DELETE FROM sdmk.employment e
-    USING lost
+    USING (
+        SELECT c.person_id, held.employment_key
+        FROM stage_change c
+        CROSS JOIN LATERAL (
+            SELECT employment_key FROM sdmk.employment
+            WHERE person_id = c.person_id AND employment_key <> ALL (c.employment_keys)
+            OFFSET 0
+        ) held
+    ) lost
     WHERE e.person_id = lost.person_id AND e.employment_key = lost.employment_key
 )
 INSERT INTO sdmk.employment AS e (
@@ -22,6 +24,22 @@ SELECT
     s.nip, s.str, s.str_tanggal, s.str_berlaku_sampai, s.sip, s.sip_tanggal, s.sip_berlaku_sampai, s.tanggal_mulai,
     s.tanggal_akhir, s.kode_wilayah, s.kode_wilayah_asal
 FROM stage_employment s
+-- A person who moved house keeps the same jobs, so most of these are in the table as they are. Left out here and
+-- not by a WHERE of the update, which would lock each row and write that into the WAL before it asks.
+LEFT JOIN LATERAL (
+    SELECT true AS same
+    FROM sdmk.employment h
+    WHERE h.person_id = s.person_id AND h.employment_key = s.employment_key
+      AND (h.kode_unit, h.unit, h.alamat, h.id_jenis_sdmk, h.jenis_sdmk, h.status_pegawai, h.nip, h.str,
+           h.str_tanggal, h.str_berlaku_sampai, h.sip, h.sip_tanggal, h.sip_berlaku_sampai, h.tanggal_mulai,
+           h.tanggal_akhir, h.kode_wilayah, h.kode_wilayah_asal)
+          IS NOT DISTINCT FROM
+          (s.kode_unit, s.unit, s.alamat, s.id_jenis_sdmk, s.jenis_sdmk, s.status_pegawai, s.nip, s.str,
+           s.str_tanggal, s.str_berlaku_sampai, s.sip, s.sip_tanggal, s.sip_berlaku_sampai, s.tanggal_mulai,
+           s.tanggal_akhir, s.kode_wilayah, s.kode_wilayah_asal)
+    OFFSET 0
+) held ON true
+WHERE held.same IS NULL
 ON CONFLICT (person_id, employment_key) DO UPDATE SET
     kode_unit = excluded.kode_unit,
     unit = excluded.unit,
@@ -40,5 +58,3 @@ ON CONFLICT (person_id, employment_key) DO UPDATE SET
     tanggal_akhir = excluded.tanggal_akhir,
     kode_wilayah = excluded.kode_wilayah,
     kode_wilayah_asal = excluded.kode_wilayah_asal
--- A person who moved house keeps the same jobs: most rows here do not change.
-WHERE (e.*) IS DISTINCT FROM (excluded.*)

@@ -1,7 +1,7 @@
 //! The version rule in SQL against the one in `schemas`.
 
 use schemas::Timestamp;
-use schemas::version::{Outcome, Stamp, Version, compare};
+use schemas::version::{Outcome, Stamp, Version, compare, compare_held};
 use sqlx::Row as _;
 
 use super::random::Random;
@@ -117,6 +117,14 @@ async fn a_deleted_person_comes_back_only_with_a_record_given_out_later() {
             ))
             .await;
         assert_eq!(found, outcome, "fetched at {fetched_at}, deleted at {deleted_at}");
+        let version = |fetched_at| Version {
+            last_updated: Timestamp(9),
+            fetched_at: Timestamp(fetched_at),
+            rules_revision: 1,
+            content_hash: 7,
+        };
+        let judgement = compare_held(&version(fetched_at), &version(1), Some(Timestamp(deleted_at)), Stamp::Source);
+        assert_eq!(word(judgement.outcome), outcome, "fetched at {fetched_at}, deleted at {deleted_at}");
     };
     check(4, 5, "sink_stale").await;
     check(5, 5, "sink_stale").await;

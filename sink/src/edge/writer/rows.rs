@@ -1,20 +1,24 @@
 //! The rows of a plan: judged by key and version first, then written whole, each the cheapest way.
 //!
-//! Only new and newer states travel whole. New ones go straight into the table, newer ones through
-//! a stage to the place where their row was found; what is equal or stale costs a look-up and
-//! nothing else. Whatever another writer does in between shows as a count that differs.
+//! Only new and newer states travel whole. New ones go straight into the tables with their jobs,
+//! newer ones through a stage to the place where their row was found; what is equal or stale costs a
+//! look-up and nothing else. Whatever another writer does in between shows as a count that differs.
 
+use schemas::version::{self, Outcome, Version};
+use schemas::worker::{Employment, SdmkWorker};
+use schemas::{PersonId, Timestamp};
 use sqlx::postgres::PgConnection;
+use sqlx::postgres::PgRow;
 use sqlx::{Executor as _, Row as _};
+use uuid::Uuid;
 
 use super::{Attempt, Failed, rows, world};
 use crate::batch::Read;
-use crate::copy::CopyBuffer;
+use crate::copy::{self, CopyBuffer};
 use crate::edge::postgres::answer;
 use crate::plan::{Entry, Word, WritePlan};
 use crate::report::Run;
 use crate::stage::{self, Place};
-use schemas::worker::SdmkWorker;
 
 /// Key of `sdmk.person`.
 const PERSON_KEY: &str = "person_pkey";
@@ -46,10 +50,7 @@ impl Attempt<'_> {
         }
         if !plan.after.is_empty() {
             // The stage tables are emptied by the commit; here they hold the rows from before.
-            connection
-                .execute(sqlx::raw_sql("TRUNCATE stage_version, stage_change, stage_employment"))
-                .await
-                .map_err(world)?;
+            connection.execute(sqlx::raw_sql("TRUNCATE stage_change, stage_employment")).await.map_err(world)?;
             self.persons(connection, &plan.after, runs).await?;
         }
         Ok(())
@@ -74,7 +75,7 @@ impl Attempt<'_> {
         let new = || judged().filter(|(_, standing)| **standing == Standing::New).map(|(worker, _)| worker);
         let new_count = new().count();
         if new_count > 0 {
-            let written = copy(connection, stage::COPY_PERSONS, new(), stage::person).await;
+            let written = stream(connection, stage::COPY_PERSONS, new(), stage::person).await;
             let written = written.map_err(|error| match answer(&error) {
                 // Somebody else wrote the same person since it was judged: no row is to blame.
                 Some(answer) if answer.constraint.as_deref() == Some(PERSON_KEY) => self.counts_differ().into(),
@@ -91,7 +92,7 @@ impl Attempt<'_> {
         };
         let newer_count = newer().count();
         if newer_count > 0 {
-            copy(connection, stage::COPY_CHANGES, newer(), |row, (place, worker)| stage::change(row, place, worker))
+            stream(connection, stage::COPY_CHANGES, newer(), |row, (place, worker)| stage::change(row, place, worker))
                 .await
                 .map_err(rows)?;
             let statement = include_str!("../../sql/update_persons.sql");
@@ -105,20 +106,28 @@ impl Attempt<'_> {
             self.expect(newer_count, written.rows_affected())?;
         }
 
-        let jobs = || {
-            judged()
-                .filter(|(_, standing)| **standing != Standing::Beaten)
-                .flat_map(|(worker, _)| worker.body.employments.iter().map(move |job| (worker.person_id.0, job)))
+        let jobs_of = |wanted: fn(Standing) -> bool| {
+            judged().filter(move |(_, standing)| wanted(**standing)).flat_map(|(worker, _)| jobs(worker))
         };
-        let has_jobs = jobs().next().is_some();
-        if has_jobs {
-            copy(connection, stage::COPY_EMPLOYMENTS, jobs(), |row, (person_id, job)| {
-                stage::employment(row, person_id, job);
-            })
-            .await
-            .map_err(rows)?;
+        let new_jobs = || jobs_of(|standing| standing == Standing::New);
+        let new_jobs_count = new_jobs().count();
+        if new_jobs_count > 0 {
+            if self.clears_jobs {
+                let persons: Vec<Uuid> = new().map(|worker| worker.person_id.0).collect();
+                sqlx::query("DELETE FROM sdmk.employment WHERE person_id = ANY ($1)")
+                    .bind(persons)
+                    .execute(&mut *connection)
+                    .await
+                    .map_err(world)?;
+            }
+            let written = stream(connection, stage::COPY_EMPLOYMENTS, new_jobs(), employment).await.map_err(rows)?;
+            self.expect(new_jobs_count, written)?;
         }
-        if has_jobs || newer_count > 0 {
+        if newer_count > 0 {
+            let newer_jobs = || jobs_of(|standing| matches!(standing, Standing::Newer(_)));
+            if newer_jobs().next().is_some() {
+                stream(connection, stage::STAGE_EMPLOYMENTS, newer_jobs(), employment).await.map_err(rows)?;
+            }
             sqlx::query(include_str!("../../sql/write_employments.sql"))
                 .persistent(false)
                 .execute(connection)
@@ -135,39 +144,35 @@ impl Attempt<'_> {
         planned: &[(usize, &SdmkWorker<'_>)],
         runs: &mut [Run],
     ) -> Result<Vec<Standing>, Failed> {
-        copy(connection, stage::COPY_VERSIONS, (0..).zip(planned), |row, (ordinal, (_, worker))| {
-            stage::version(row, ordinal, worker);
-        })
-        .await
-        .map_err(rows)?;
-        let found = sqlx::query(include_str!("../../sql/judge_persons.sql"))
-            .persistent(false)
+        let found = sqlx::query(include_str!("../../sql/held_versions.sql"))
+            .bind(planned.iter().map(|(_, worker)| worker.person_id.0).collect::<Vec<Uuid>>())
             .fetch_all(connection)
             .await
             .map_err(rows)?;
         let mut standings = vec![Standing::New; planned.len()];
         for row in &found {
-            let ordinal = usize::try_from(row.try_get::<i32, _>(0).map_err(world)?).unwrap_or(usize::MAX);
-            let Some((standing, (position, _))) = standings.get_mut(ordinal).zip(planned.get(ordinal)) else {
+            // Counted from 1.
+            let ordinal = usize::try_from(row.try_get::<i64, _>(0).map_err(world)? - 1).unwrap_or(usize::MAX);
+            let Some((standing, (position, worker))) = standings.get_mut(ordinal).zip(planned.get(ordinal)) else {
                 return Err(self.counts_differ().into());
             };
             let counts = &mut runs[self.run_of[*position]].counts;
-            *standing = Standing::Beaten;
-            let outcome: &str = row.try_get(2).map_err(world)?;
+            let (held, deleted_at) = held(row).map_err(world)?;
+            let judgement = version::compare_held(&worker.version, &held, deleted_at, worker.stamp);
+            let outcome = judgement.outcome;
             #[cfg(feature = "sabotage")]
-            let outcome = if platform::sabotage::Sabotage::NoNewerGuard.is_on() { "updated" } else { outcome };
+            let outcome = if platform::sabotage::Sabotage::NoNewerGuard.is_on() { Outcome::Newer } else { outcome };
+            *standing = Standing::Beaten;
             match outcome {
-                "updated" => {
+                Outcome::Newer => {
                     let place: &[u8] = row.try_get(1).map_err(world)?;
                     *standing = Standing::Newer(place.try_into().map_err(|_| self.counts_differ())?);
                     counts.updated += 1;
                 }
-                "sink_equal" => counts.sink_equal += 1,
-                "sink_stale" => counts.sink_stale += 1,
-                // No row, and yet a line: left uncounted, so that the counts do not tie.
-                _ => {}
+                Outcome::Equal => counts.sink_equal += 1,
+                Outcome::Stale => counts.sink_stale += 1,
             }
-            counts.conflict += i64::from(row.try_get::<bool, _>(3).map_err(world)?);
+            counts.conflict += i64::from(judgement.conflict);
         }
         for ((position, _), standing) in planned.iter().zip(&standings) {
             runs[self.run_of[*position]].counts.inserted += i64::from(*standing == Standing::New);
@@ -189,7 +194,7 @@ impl Attempt<'_> {
             Some(Entry { person_id, word: Word::Gone(at) }) => Some((self.run_number(position), person_id.0, at)),
             _ => None,
         });
-        copy(connection, stage::COPY_DELETIONS, gone, |row, (run, person_id, at)| {
+        stream(connection, stage::COPY_DELETIONS, gone, |row, (run, person_id, at)| {
             stage::deletion(row, run, person_id, at);
         })
         .await
@@ -227,8 +232,30 @@ impl Attempt<'_> {
     }
 }
 
+/// The jobs of a person, each with the person's key.
+fn jobs<'w>(worker: &'w SdmkWorker<'w>) -> impl Iterator<Item = (PersonId, &'w Employment<'w>)> {
+    worker.body.employments.iter().map(|job| (worker.person_id, job))
+}
+
+fn employment(row: &mut CopyBuffer, (person_id, job): (PersonId, &Employment<'_>)) {
+    stage::employment(row, person_id.0, job);
+}
+
+/// The version of a row, and when its person was found gone.
+fn held(row: &PgRow) -> Result<(Version, Option<Timestamp>), sqlx::Error> {
+    let time = |column: usize| row.try_get::<Option<&[u8]>, _>(column).map(|sent| sent.and_then(copy::time));
+    let told = |column: usize| time(column)?.ok_or(sqlx::Error::RowNotFound);
+    let version = Version {
+        last_updated: told(2)?,
+        fetched_at: told(3)?,
+        rules_revision: row.try_get(4)?,
+        content_hash: row.try_get(5)?,
+    };
+    Ok((version, time(6)?))
+}
+
 /// Streams rows into a table; the number of rows that the server took.
-async fn copy<T>(
+async fn stream<T>(
     connection: &mut PgConnection,
     statement: &'static str,
     items: impl Iterator<Item = T>,
