@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rules::{Code, FieldCounts, RawRecord, Rules, Verdict};
+use rules::{Code, FieldCounts, Memory, RawRecord, Rules, Verdict};
 use schemas::identity::{self, IdentityKey};
 use schemas::letter::Letter;
 use schemas::version::Version;
@@ -72,6 +72,7 @@ impl Transformed<'_> {
 /// Rules, identity and codec of this stage, with the buffer that every record of a thread goes through.
 pub struct Transform {
     rules: Arc<Rules>,
+    memory: Memory,
     key: Arc<IdentityKey>,
     encoder: Encoder,
     frame: Vec<u8>,
@@ -85,6 +86,7 @@ impl Transform {
     pub fn new(rules: Arc<Rules>, key: Arc<IdentityKey>, clean_schema_id: u32) -> Self {
         Self {
             rules,
+            memory: Memory::default(),
             key,
             encoder: Encoder::new(clean_schema_id),
             frame: Vec::with_capacity(4096),
@@ -117,7 +119,8 @@ impl Transform {
         let Some(fetched_at) = raw.provenance.ours() else {
             return dead(raw, &[(Code::HeaderMissing, "")], now);
         };
-        let (verdict, fields) = rules::judge_and_count(&RawRecord { payload: raw.payload, fetched_at }, &self.rules);
+        let (verdict, fields) =
+            rules::judge_and_count(&RawRecord { payload: raw.payload, fetched_at }, &self.rules, &mut self.memory);
         self.fields = fields;
         match verdict {
             Verdict::Clean { last_updated, body } => {

@@ -3,40 +3,35 @@
 use std::borrow::Cow;
 
 use schemas::json::{JsonFault, Scanner};
-use schemas::layout::{EmploymentField as E, PelatihanField as L, PendidikanField as D};
+use schemas::layout::{EmploymentField as E, Fields, Order, PelatihanField as L, PendidikanField as D};
 use schemas::worker::{Employment, Pelatihan, Pendidikan};
 
 use crate::employment_key;
 use crate::place::{CluePaths, Clues};
-use crate::reading::{Reading, Seen, path, scalar};
+use crate::reading::{Reading, path};
 
 /// One job, without its key unless the source has an id for it.
 pub(crate) fn employment<'a>(
     scanner: &mut Scanner<'a>,
     reading: &mut Reading<'_>,
+    order: &mut Order<E>,
     job: &mut Employment<'a>,
 ) -> Result<(), JsonFault> {
     let (names, paths) = (&reading.rules.layout.employment, &reading.rules.paths.employment);
     let mut clues = Clues::default();
     let mut id = None;
-    let mut seen = Seen::default();
-    while let Some(key) = scanner.key()? {
-        let Some(field) = names.field(&key) else {
-            reading.fields.unknown += 1;
-            scanner.skip()?;
-            continue;
-        };
-        seen.field(field);
+    let mut fields = Fields::new(names, order);
+    while let Some(field) = fields.next(scanner)? {
         let path = path(paths, field);
         match field {
             E::KodeUnit => reading.text(scanner, path, &mut job.kode_unit)?,
             E::Unit => reading.text(scanner, path, &mut job.unit)?,
             E::Alamat => reading.text(scanner, path, &mut job.alamat)?,
-            E::KodeProvinsi => clues.kode_provinsi = reading.received(scalar(scanner)?, path),
+            E::KodeProvinsi => clues.kode_provinsi = reading.received(scanner, path)?,
             // Judged as any text, and never compared.
             E::NamaProvinsi => reading.text(scanner, path, &mut None)?,
-            E::KodeKabupaten => clues.kode_kabupaten = reading.received(scalar(scanner)?, path),
-            E::NamaKabupaten => clues.nama_kabupaten = reading.clean(scalar(scanner)?, path),
+            E::KodeKabupaten => clues.kode_kabupaten = reading.received(scanner, path)?,
+            E::NamaKabupaten => clues.nama_kabupaten = reading.clean(scanner, path)?,
             E::IdJenisSdmk => reading.text(scanner, path, &mut job.id_jenis_sdmk)?,
             E::JenisSdmk => reading.text(scanner, path, &mut job.jenis_sdmk)?,
             E::StatusPegawai => reading.text(scanner, path, &mut job.status_pegawai)?,
@@ -55,7 +50,7 @@ pub(crate) fn employment<'a>(
             E::Id => reading.text(scanner, path, &mut id)?,
         }
     }
-    reading.count_missing(reading.rules.declared.employment, seen);
+    reading.count(reading.rules.declared.employment, &fields);
     if let Some(id) = id {
         job.employment_key = employment_key::of_id(&id);
     }
@@ -75,17 +70,12 @@ pub(crate) fn employment<'a>(
 pub(crate) fn pendidikan<'a>(
     scanner: &mut Scanner<'a>,
     reading: &mut Reading<'_>,
+    order: &mut Order<D>,
     education: &mut Pendidikan<'a>,
 ) -> Result<(), JsonFault> {
     let (names, paths) = (&reading.rules.layout.pendidikan, &reading.rules.paths.pendidikan);
-    let mut seen = Seen::default();
-    while let Some(key) = scanner.key()? {
-        let Some(field) = names.field(&key) else {
-            reading.fields.unknown += 1;
-            scanner.skip()?;
-            continue;
-        };
-        seen.field(field);
+    let mut fields = Fields::new(names, order);
+    while let Some(field) = fields.next(scanner)? {
         let path = path(paths, field);
         match field {
             D::KodeProdi => reading.text(scanner, path, &mut education.kode_prodi)?,
@@ -97,7 +87,7 @@ pub(crate) fn pendidikan<'a>(
             D::NoIjazah => reading.masked(scanner, path, &mut education.no_ijazah)?,
         }
     }
-    reading.count_missing(reading.rules.declared.pendidikan, seen);
+    reading.count(reading.rules.declared.pendidikan, &fields);
     Ok(())
 }
 
@@ -105,17 +95,12 @@ pub(crate) fn pendidikan<'a>(
 pub(crate) fn pelatihan<'a>(
     scanner: &mut Scanner<'a>,
     reading: &mut Reading<'_>,
+    order: &mut Order<L>,
     training: &mut Pelatihan<'a>,
 ) -> Result<(), JsonFault> {
     let (names, paths) = (&reading.rules.layout.pelatihan, &reading.rules.paths.pelatihan);
-    let mut seen = Seen::default();
-    while let Some(key) = scanner.key()? {
-        let Some(field) = names.field(&key) else {
-            reading.fields.unknown += 1;
-            scanner.skip()?;
-            continue;
-        };
-        seen.field(field);
+    let mut fields = Fields::new(names, order);
+    while let Some(field) = fields.next(scanner)? {
         let path = path(paths, field);
         match field {
             L::Nama => reading.text(scanner, path, &mut training.nama)?,
@@ -124,6 +109,6 @@ pub(crate) fn pelatihan<'a>(
             L::NoSertifikat => reading.masked(scanner, path, &mut training.no_sertifikat)?,
         }
     }
-    reading.count_missing(reading.rules.declared.pelatihan, seen);
+    reading.count(reading.rules.declared.pelatihan, &fields);
     Ok(())
 }

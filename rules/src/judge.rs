@@ -4,16 +4,18 @@ use std::borrow::Cow;
 use std::fmt;
 
 use schemas::json::{JsonFault, Scanner, Value, exact_integer};
-use schemas::layout::PersonField as P;
+use schemas::layout::{Fields, PersonField as P};
 use schemas::stamp::{self, StampFault};
 use schemas::version::Stamp;
 use schemas::worker::{Body, Employment, JenisKelamin, Pelatihan, Pendidikan, StatusAktif};
 use schemas::{Date, Masked, Nik, Timestamp};
 
+use crate::memory::{ListOrders, Memory};
 use crate::place::{CluePaths, Clues};
-use crate::reading::{FieldCounts, Found, Reading, Seen, list, path, scalar};
+use crate::reading::{FieldCounts, Found, Reading, list, path, scalar};
 use crate::reason::{FieldPath, Reason};
 use crate::rulebook::Rules;
+use crate::text::Received;
 use crate::{Code, employment_key, history, jenis_kelamin, nik, title};
 
 /// One record as it came from the source.
@@ -70,15 +72,17 @@ impl fmt::Debug for Verdict<'_> {
 /// Never panics, whatever the bytes; takes memory in proportion to the payload at most.
 #[must_use]
 pub fn judge<'a>(raw: &RawRecord<'a>, rules: &Rules) -> Verdict<'a> {
-    judge_and_count(raw, rules).0
+    judge_and_count(raw, rules, &mut Memory::default()).0
 }
 
 /// As [`judge`], with the number of fields that the profile does not know and of those that it misses; none for a record
 /// that cannot be read as JSON.
+///
+/// `memory` is kept from record to record: it makes the next one of the same source faster, and says nothing about it.
 #[must_use]
-pub fn judge_and_count<'a>(raw: &RawRecord<'a>, rules: &Rules) -> (Verdict<'a>, FieldCounts) {
+pub fn judge_and_count<'a>(raw: &RawRecord<'a>, rules: &Rules, memory: &mut Memory) -> (Verdict<'a>, FieldCounts) {
     let mut reading = Reading::new(rules);
-    match Person::read(raw, &mut reading) {
+    match Person::read(raw, &mut reading, memory) {
         Ok(person) => {
             let fields = reading.fields;
             (person.judge(raw.fetched_at, reading), fields)
@@ -121,22 +125,17 @@ struct Person<'a> {
 
 impl<'a> Person<'a> {
     /// The one pass over the payload.
-    fn read(raw: &RawRecord<'a>, reading: &mut Reading<'_>) -> Result<Self, JsonFault> {
+    fn read(raw: &RawRecord<'a>, reading: &mut Reading<'_>, memory: &mut Memory) -> Result<Self, JsonFault> {
         let (layout, paths) = (&reading.rules.layout, &reading.rules.paths.person);
         let mut person = Self::default();
-        let mut seen = Seen::default();
         let mut scanner = Scanner::record(raw.payload)?;
-        while let Some(key) = scanner.key()? {
-            let Some(field) = layout.person.field(&key) else {
-                reading.fields.unknown += 1;
-                scanner.skip()?;
-                continue;
-            };
-            seen.field(field);
-            person.field(&mut scanner, reading, field, path(paths, field), raw.fetched_at)?;
+        let Memory { person: order, lists } = memory;
+        let mut fields = Fields::new(&layout.person, order);
+        while let Some(field) = fields.next(&mut scanner)? {
+            person.field(&mut scanner, reading, lists, field, path(paths, field), raw.fetched_at)?;
         }
         scanner.end()?;
-        reading.count_missing(reading.rules.declared.person, seen);
+        reading.count(reading.rules.declared.person, &fields);
         Ok(person)
     }
 
@@ -144,15 +143,16 @@ impl<'a> Person<'a> {
         &mut self,
         scanner: &mut Scanner<'a>,
         reading: &mut Reading<'_>,
+        orders: &mut ListOrders,
         field: P,
         path: &FieldPath,
         fetched_at: Timestamp,
     ) -> Result<(), JsonFault> {
         match field {
-            P::Nik => self.nik = read_nik(reading, path, scalar(scanner)?),
-            P::Nama => self.nama = read_nama(reading, path, scalar(scanner)?),
+            P::Nik => self.nik = read_nik(reading, path, scanner)?,
+            P::Nama => self.nama = read_nama(reading, path, scanner)?,
             P::JenisKelamin => {
-                let text = reading.clean(scalar(scanner)?, path).good();
+                let text = reading.clean(scanner, path)?.good();
                 self.jenis_kelamin = text.as_deref().and_then(jenis_kelamin::read);
                 self.jenis_kelamin_is_unknown = text.is_some() && self.jenis_kelamin.is_none();
             }
@@ -165,16 +165,20 @@ impl<'a> Person<'a> {
                 }
             }
             P::Alamat => reading.masked(scanner, path, &mut self.alamat)?,
-            P::KodeProvinsi => self.clues.kode_provinsi = reading.received(scalar(scanner)?, path),
+            P::KodeProvinsi => self.clues.kode_provinsi = reading.received(scanner, path)?,
             // Judged as any text, and never compared.
             P::NamaProvinsi => reading.text(scanner, path, &mut None)?,
-            P::KodeKabupaten => self.clues.kode_kabupaten = reading.received(scalar(scanner)?, path),
-            P::NamaKabupaten => self.clues.nama_kabupaten = reading.clean(scalar(scanner)?, path),
-            P::StatusAktif => self.status_aktif = read_status_aktif(reading, path, scalar(scanner)?),
-            P::LastUpdated => self.last_updated = read_last_updated(reading, path, scalar(scanner)?, fetched_at),
-            P::Employments => self.employments = list(scanner, reading, path, history::employment)?,
-            P::Pendidikan => self.pendidikan = list(scanner, reading, path, history::pendidikan)?,
-            P::Pelatihan => self.pelatihan = list(scanner, reading, path, history::pelatihan)?,
+            P::KodeKabupaten => self.clues.kode_kabupaten = reading.received(scanner, path)?,
+            P::NamaKabupaten => self.clues.nama_kabupaten = reading.clean(scanner, path)?,
+            P::StatusAktif => self.status_aktif = read_status_aktif(reading, path, scanner)?,
+            P::LastUpdated => self.last_updated = read_last_updated(reading, path, scanner, fetched_at)?,
+            P::Employments => {
+                self.employments = list(scanner, reading, &mut orders.employment, path, history::employment)?
+            }
+            P::Pendidikan => {
+                self.pendidikan = list(scanner, reading, &mut orders.pendidikan, path, history::pendidikan)?
+            }
+            P::Pelatihan => self.pelatihan = list(scanner, reading, &mut orders.pelatihan, path, history::pelatihan)?,
         }
         Ok(())
     }
@@ -255,14 +259,22 @@ impl<'a> Person<'a> {
     }
 }
 
-fn read_nik<'a>(reading: &mut Reading<'_>, path: &FieldPath, value: Value<'a>) -> Found<(Nik<'a>, nik::Parts)> {
+fn read_nik<'a>(
+    reading: &mut Reading<'_>,
+    path: &FieldPath,
+    scanner: &mut Scanner<'a>,
+) -> Result<Found<(Nik<'a>, nik::Parts)>, JsonFault> {
+    let value = match scanner.plain_text() {
+        Some(text) => Value::Text(Cow::Borrowed(text)),
+        None => scalar(scanner)?,
+    };
     if let Value::Number(number) = value
         && exact_integer(number).is_none()
         && number.contains(['.', 'e', 'E'])
     {
-        return reading.refused(Code::NikNumberInexact, path);
+        return Ok(reading.refused(Code::NikNumberInexact, path));
     }
-    reading.clean(value, path).and_then(|text| {
+    Ok(reading.received_of(value, path).and_then(Received::into_found).and_then(|text| {
         let Some((digits, nik)) = nik::Parts::read(&text).zip(Nik::new(text.clone())) else {
             return reading.refused(nik::form_reason(&text), path);
         };
@@ -270,26 +282,28 @@ fn read_nik<'a>(reading: &mut Reading<'_>, path: &FieldPath, value: Value<'a>) -
             reading.refuse(code, path);
         }
         Found::Good((nik, digits))
-    })
+    }))
 }
 
 fn read_nama<'a>(
     reading: &mut Reading<'_>,
     path: &FieldPath,
-    value: Value<'a>,
-) -> Found<(Cow<'a, str>, title::Parts<'a>)> {
-    reading.received(value, path).and_then(|received| match received.clean().and_then(title::split) {
+    scanner: &mut Scanner<'a>,
+) -> Result<Found<(Cow<'a, str>, title::Parts<'a>)>, JsonFault> {
+    let received = reading.received(scanner, path)?;
+    Ok(received.and_then(|received| match received.clean().and_then(title::split) {
         Some(parts) => Found::Good((received.into_received(), parts)),
         None => Found::Null,
-    })
+    }))
 }
 
 fn read_status_aktif<'a>(
     reading: &mut Reading<'_>,
     path: &FieldPath,
-    value: Value<'a>,
-) -> Found<(Cow<'a, str>, StatusAktif)> {
-    reading.received(value, path).and_then(|received| {
+    scanner: &mut Scanner<'a>,
+) -> Result<Found<(Cow<'a, str>, StatusAktif)>, JsonFault> {
+    let received = reading.received(scanner, path)?;
+    Ok(received.and_then(|received| {
         let Some(text) = received.clean() else {
             return Found::Null;
         };
@@ -297,18 +311,19 @@ fn read_status_aktif<'a>(
             Some(status) => Found::Good((received.into_received(), status)),
             None => reading.refused(Code::StatusAktifUnknown, path),
         }
-    })
+    }))
 }
 
 /// Only where the source stamps its records: else the field is read as any text, and its value is not used.
 fn read_last_updated(
     reading: &mut Reading<'_>,
     path: &FieldPath,
-    value: Value<'_>,
+    scanner: &mut Scanner<'_>,
     fetched_at: Timestamp,
-) -> Found<Timestamp> {
+) -> Result<Found<Timestamp>, JsonFault> {
     let layout = &reading.rules.layout;
-    reading.clean(value, path).and_then(|text| {
+    let text = reading.clean(scanner, path)?;
+    Ok(text.and_then(|text| {
         if layout.stamp == Stamp::Fetched {
             return Found::Null;
         }
@@ -320,5 +335,5 @@ fn read_last_updated(
             Err(StampFault::Future) => reading.refused(Code::LastUpdatedFuture, path),
             Err(StampFault::TooOld) => reading.refused(Code::LastUpdatedTooOld, path),
         }
-    })
+    }))
 }

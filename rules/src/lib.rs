@@ -20,6 +20,7 @@ mod history;
 mod jenis_kelamin;
 mod judge;
 mod kecamatan;
+mod memory;
 mod nik;
 mod place;
 mod reading;
@@ -39,6 +40,7 @@ mod tests;
 
 pub use catalogue::{Action, Code, Party, Severity};
 pub use judge::{RawRecord, Verdict, judge, judge_and_count};
+pub use memory::Memory;
 pub use reading::FieldCounts;
 pub use reason::{FieldPath, Reason, codes};
 pub use rulebook::{Rules, RulesError, RulesFault};

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use schemas::json::{JsonFault, Scanner, Value, exact_integer};
-use schemas::layout::Field;
+use schemas::layout::{Field, Fields, Order};
 use schemas::{Date, Masked};
 
 use crate::date;
 use crate::reason::{FieldPath, Reason};
 use crate::rulebook::Rules;
-use crate::text::{self, Received};
+use crate::text::{self, Received, TEXT_BYTES_MAX};
 use crate::word::Word;
 use crate::{Code, Severity};
 
@@ -56,18 +56,6 @@ pub struct FieldCounts {
     pub missing: u32,
 }
 
-/// Which fields of one object were there.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Seen(u32);
-
-impl Seen {
-    /// A field is there. No set has 32 fields.
-    #[inline]
-    pub(crate) fn field<F: Field>(&mut self, field: F) {
-        self.0 |= 1 << field.slot();
-    }
-}
-
 /// Reasons collected while one record is read.
 pub(crate) struct Reading<'r> {
     pub(crate) rules: &'r Rules,
@@ -82,8 +70,9 @@ impl<'r> Reading<'r> {
 
     /// An object with `declared` names in the profile was read to its end.
     #[inline]
-    pub(crate) fn count_missing(&mut self, declared: u32, seen: Seen) {
-        self.fields.missing += declared.saturating_sub(seen.0.count_ones());
+    pub(crate) fn count<F: Field>(&mut self, declared: u32, fields: &Fields<'_, F>) {
+        self.fields.missing += declared.saturating_sub(fields.known());
+        self.fields.unknown += fields.unknown();
     }
 
     /// Tells a hard reason, once for each code and field however many jobs have it.
@@ -108,8 +97,32 @@ impl<'r> Reading<'r> {
         self.reasons
     }
 
-    /// Text as received, blank or not; null where there is no text at all.
-    pub(crate) fn received<'a>(&mut self, value: Value<'a>, field: &FieldPath) -> Found<Received<'a>> {
+    /// Reads the next value as text as received, blank or not; null where there is no text at all.
+    #[inline]
+    pub(crate) fn received<'a>(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        field: &FieldPath,
+    ) -> Result<Found<Received<'a>>, JsonFault> {
+        match scanner.plain_text() {
+            Some(text) if text.len() <= TEXT_BYTES_MAX => Ok(Found::Good(Received::plain(text))),
+            Some(text) => Ok(self.received_of(Value::Text(Cow::Borrowed(text)), field)),
+            None => Ok(self.received_of(scalar(scanner)?, field)),
+        }
+    }
+
+    /// Reads the next value as clean text.
+    #[inline]
+    pub(crate) fn clean<'a>(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        field: &FieldPath,
+    ) -> Result<Found<Cow<'a, str>>, JsonFault> {
+        Ok(self.received(scanner, field)?.and_then(Received::into_found))
+    }
+
+    /// As `received`, of a value that has been read.
+    pub(crate) fn received_of<'a>(&mut self, value: Value<'a>, field: &FieldPath) -> Found<Received<'a>> {
         let text = match value {
             Value::Null => return Found::Null,
             Value::Text(text) => Some(text),
@@ -133,12 +146,9 @@ impl<'r> Reading<'r> {
         }
     }
 
-    /// Clean text.
-    pub(crate) fn clean<'a>(&mut self, value: Value<'a>, field: &FieldPath) -> Found<Cow<'a, str>> {
-        self.received(value, field).and_then(|received| match received.into_clean() {
-            Some(text) => Found::Good(text),
-            None => Found::Null,
-        })
+    /// As `clean`, of a value that has been read.
+    fn clean_of<'a>(&mut self, value: Value<'a>, field: &FieldPath) -> Found<Cow<'a, str>> {
+        self.received_of(value, field).and_then(Received::into_found)
     }
 
     /// Reads the next value as clean text, for a field whose null and fault are alike.
@@ -161,8 +171,8 @@ impl<'r> Reading<'r> {
         self.text_as(scanner, field, into, Masked::new)
     }
 
-    /// Almost every value of a record goes through here. What the scanner gives is only looked at, and the text is
-    /// written once, where it belongs: each move of a value in between would cost more than looking at its bytes.
+    /// Almost every value of a record goes through here, and is written once, where it belongs: each move of a value in
+    /// between would cost more than looking at its bytes.
     #[inline]
     fn text_as<'a, T>(
         &mut self,
@@ -171,22 +181,24 @@ impl<'r> Reading<'r> {
         into: &mut Option<T>,
         make: impl Fn(Cow<'a, str>) -> T,
     ) -> Result<(), JsonFault> {
-        let value = scanner.value();
-        if let Ok(Value::Text(Cow::Borrowed(text))) = &value
-            && text::is_clean(text)
-        {
-            *into = Some(make(Cow::Borrowed(text)));
+        if let Some(text) = scanner.plain_text() {
+            *into = match text.len() {
+                ..=TEXT_BYTES_MAX if text::is_blank(text) => None,
+                ..=TEXT_BYTES_MAX => Some(make(Cow::Borrowed(text))),
+                _ => self.clean_of(Value::Text(Cow::Borrowed(text)), field).good().map(make),
+            };
             return Ok(());
         }
-        // So are the digits of a code that the source writes as a number.
+        let value = scanner.value();
+        // A code that the source writes as a number.
         if let Ok(Value::Number(number)) = &value
-            && number.len() <= text::TEXT_BYTES_MAX
+            && number.len() <= TEXT_BYTES_MAX
             && let Some(digits) = exact_integer(number)
         {
             *into = Some(make(Cow::Borrowed(digits)));
             return Ok(());
         }
-        *into = self.clean(whole(scanner, value)?, field).good().map(make);
+        *into = self.clean_of(whole(scanner, value)?, field).good().map(make);
         Ok(())
     }
 
@@ -209,15 +221,18 @@ impl<'r> Reading<'r> {
         words: &[Word],
     ) -> Result<(), JsonFault> {
         let formats = &self.rules.layout.date_formats;
-        let value = scanner.value();
-        // A text that is a date as it stands needs no cleaning first.
-        if let Ok(Value::Text(text)) = &value
-            && let Ok(date) = date::read(text, formats)
-        {
-            *into = Some(date);
-            return Ok(());
-        }
-        let text = self.clean(whole(scanner, value)?, field).good();
+        let value = match scanner.plain_text() {
+            Some(text) => {
+                // A text that is a date as it stands needs no cleaning first.
+                if let Ok(date) = date::read(text, formats) {
+                    *into = Some(date);
+                    return Ok(());
+                }
+                Value::Text(Cow::Borrowed(text))
+            }
+            None => scalar(scanner)?,
+        };
+        let text = self.clean_of(value, field).good();
         *into = text.and_then(|text| match date::read(&text, formats) {
             Ok(date) => Some(date),
             Err(_) if Word::new(&text).is_some_and(|word| words.contains(&word)) => None,
@@ -242,11 +257,12 @@ fn whole<'a>(scanner: &mut Scanner<'a>, value: Result<Value<'a>, JsonFault>) -> 
 }
 
 /// Reads the next value as a list of objects; `read` fills one from the scanner, which stands within it, to its end.
-pub(crate) fn list<'a, T: Default>(
+pub(crate) fn list<'a, T: Default, F: Field>(
     scanner: &mut Scanner<'a>,
     reading: &mut Reading<'_>,
+    order: &mut Order<F>,
     path: &FieldPath,
-    read: impl Fn(&mut Scanner<'a>, &mut Reading<'_>, &mut T) -> Result<(), JsonFault>,
+    read: impl Fn(&mut Scanner<'a>, &mut Reading<'_>, &mut Order<F>, &mut T) -> Result<(), JsonFault>,
 ) -> Result<Vec<T>, JsonFault> {
     let mut items = Vec::new();
     match scanner.value()? {
@@ -269,7 +285,7 @@ pub(crate) fn list<'a, T: Default>(
             continue;
         }
         match scanner.value()? {
-            Value::Object => read(scanner, reading, items.push_mut(T::default()))?,
+            Value::Object => read(scanner, reading, order, items.push_mut(T::default()))?,
             other => {
                 if other == Value::Array {
                     scanner.leave()?;

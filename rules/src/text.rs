@@ -7,11 +7,10 @@ use std::borrow::Cow;
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
+use crate::reading::Found;
+
 /// Longest text, in bytes as received.
 pub(crate) const TEXT_BYTES_MAX: usize = 4_096;
-
-/// Values that people and programs write for "nothing", ASCII case ignored.
-const BLANKS: [&str; 6] = ["", "-", "NULL", "#N/A", "N/A", "None"];
 
 /// What is wrong with a text whatever field it is in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +35,13 @@ impl<'a> Received<'a> {
         if faults == TextFaults::default() { Ok(Self { text, is_plain: false }) } else { Err(faults) }
     }
 
+    /// A text that is plain and not too long.
+    #[inline]
+    pub(crate) fn plain(text: &'a str) -> Self {
+        debug_assert!(text.len() <= TEXT_BYTES_MAX && is_plain(text.as_bytes()));
+        Self { text: Cow::Borrowed(text), is_plain: true }
+    }
+
     /// Every character as received.
     pub(crate) fn into_received(self) -> Cow<'a, str> {
         self.text
@@ -58,24 +64,21 @@ impl<'a> Received<'a> {
         (!is_blank(&text)).then_some(text)
     }
 
+    /// As `into_clean`.
+    #[inline]
+    pub(crate) fn into_found(self) -> Found<Cow<'a, str>> {
+        match self.into_clean() {
+            Some(text) => Found::Good(text),
+            None => Found::Null,
+        }
+    }
+
     /// The clean text, where what was received is not needed any more.
     pub(crate) fn into_clean(self) -> Option<Cow<'a, str>> {
         if self.is_plain {
             return (!is_blank(&self.text)).then_some(self.text);
         }
         self.clean()
-    }
-}
-
-/// Whether a text is its own clean form, as far as that shows at first sight: `false` may still be one.
-#[inline]
-pub(crate) fn is_clean(text: &str) -> bool {
-    match text.len() {
-        // Codes and abbreviations; a blank in disguise so short has a dash or a slash.
-        1..=3 => text.bytes().all(|byte| byte.is_ascii_alphanumeric()),
-        // Beyond the longest blank in disguise, none has to be compared.
-        5..=TEXT_BYTES_MAX => is_plain(text.as_bytes()),
-        _ => false,
     }
 }
 
@@ -138,8 +141,17 @@ fn is_control(c: char) -> bool {
         )
 }
 
-fn is_blank(text: &str) -> bool {
-    text.len() <= 4 && BLANKS.iter().any(|blank| blank.eq_ignore_ascii_case(text))
+/// Whether a text is what people and programs write for "nothing", ASCII case ignored.
+#[inline]
+pub(crate) fn is_blank(text: &str) -> bool {
+    let is = |blank: &str| text.eq_ignore_ascii_case(blank);
+    match text.len() {
+        0 => true,
+        1 => text == "-",
+        3 => is("N/A"),
+        4 => is("NULL") || is("None") || is("#N/A"),
+        _ => false,
+    }
 }
 
 /// NFC, trimmed, runs of blanks made one space.

@@ -14,12 +14,14 @@ use std::fmt;
 
 use thiserror::Error;
 
+mod block;
 mod cut;
 mod level;
 mod number;
 mod scanner;
 mod text;
 
+pub(crate) use block::Mark;
 pub use cut::{Elements, Member, Members, PageFault, elements, members};
 pub(crate) use level::fingerprint;
 pub use scanner::Scanner;

@@ -10,9 +10,11 @@ use crate::symbols::symbols;
 use crate::timestamp::{DAY_MICROS, SECOND_MICROS, Timestamp, split_offset};
 use crate::version::Stamp;
 
+mod fields;
 mod names;
 mod profile;
 
+pub use fields::{Fields, Order};
 pub use names::{Field, Names};
 pub use profile::LayoutError;
 

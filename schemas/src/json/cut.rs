@@ -10,7 +10,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::{Value, text, value};
+use super::{Value, block, value};
 
 /// Why a page is not the object or array that it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
@@ -261,7 +261,7 @@ fn value_end(bytes: &[u8], mut at: usize, close: u8, open: &mut Open) -> Option<
 /// Index of the quote that closes the text from `at` on.
 fn text_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        at = text::quote_or_backslash(bytes, at);
+        at = block::quote_or_backslash(bytes, at);
         match bytes.get(at)? {
             b'"' => return Some(at),
             // A backslash takes the next byte with it, whatever that is.

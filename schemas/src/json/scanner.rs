@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::level::Level;
-use super::{DEPTH_MAX, JsonFault, Value, number, text};
+use super::{DEPTH_MAX, JsonFault, Mark, Value, block, number, text};
 
 /// Walks one JSON value in place, member by member.
 ///
@@ -93,6 +93,45 @@ impl<'a> Scanner<'a> {
         }
         self.at += 1;
         Ok(Some(key))
+    }
+
+    /// Passes over the next key of the innermost open object if it is written as in `mark`: a comma, the key between its
+    /// quotes, a colon, no blank and no escape. `false` if not, and nothing has happened.
+    #[inline]
+    pub(crate) fn pass_mark(&mut self, mark: &Mark) -> bool {
+        let Some(level) = self.levels.last_mut() else {
+            return false;
+        };
+        // The first key has the opening bracket before it instead of a comma, which is not compared.
+        let first = u32::from(level.first);
+        let at = self.at - usize::from(level.first);
+        let found = mark.is_at(self.text.as_bytes(), at, first);
+        if found {
+            level.first = false;
+            self.at = at + mark.length();
+        }
+        found
+    }
+
+    /// Notes that a key has come again, where the caller knows better than the scanner.
+    #[cold]
+    pub(crate) fn note_repeated_key(&mut self) {
+        self.note(JsonFault::DuplicateKey);
+    }
+
+    /// The next value if it is a plain text, which nearly every one is: printable ASCII without escapes, not empty, without
+    /// a blank at an end and without two blanks in a row. `None` for any other, which is still the next value.
+    #[inline]
+    pub fn plain_text(&mut self) -> Option<&'a str> {
+        self.skip_blanks();
+        if self.byte() != Some(b'"') {
+            return None;
+        }
+        let from = self.at + 1;
+        let end = block::plain_end(self.text.as_bytes(), from)?;
+        self.at = end + 1;
+        // Both ends are at quotes, which are never inside a character.
+        self.text.get(from..end)
     }
 
     /// Whether the innermost open array has another element, which is then the next value;
@@ -291,7 +330,7 @@ impl<'a> Scanner<'a> {
     fn span(&mut self) -> Option<&'a str> {
         let bytes = self.text.as_bytes();
         let from = self.at + 1;
-        let mut end = text::plain_end(bytes, from);
+        let mut end = block::text_end(bytes, from);
         self.escaped = false;
         if bytes.get(end) != Some(&b'"') {
             let span = text::span(bytes, end)?;

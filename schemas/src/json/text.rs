@@ -1,6 +1,6 @@
 //! JSON text: finding its end, checking and resolving its escapes.
 
-use super::JsonFault;
+use super::{JsonFault, block};
 
 /// What a pass over a text's bytes found.
 pub(super) struct Span {
@@ -12,14 +12,7 @@ pub(super) struct Span {
     pub(super) noted: Option<JsonFault>,
 }
 
-/// Index of the closing quote of a text without anything special in it, which nearly every text
-/// is, or of the first special byte. `from` is the byte after the opening quote.
-#[inline]
-pub(super) fn plain_end(bytes: &[u8], from: usize) -> usize {
-    block::find::<true>(bytes, from)
-}
-
-/// Finds the closing quote of a text from `at` on, where [`plain_end`] has stopped, and checks
+/// Finds the closing quote of a text from `at` on, where [`block::text_end`] has stopped, and checks
 /// everything before it. `None` if it is not JSON.
 #[cold]
 pub(super) fn span(bytes: &[u8], mut at: usize) -> Option<Span> {
@@ -48,7 +41,7 @@ pub(super) fn span(bytes: &[u8], mut at: usize) -> Option<Span> {
             }
             _ => return None,
         }
-        at = plain_end(bytes, at);
+        at = block::text_end(bytes, at);
     }
 }
 
@@ -127,95 +120,4 @@ fn short(kind: u8) -> Option<u8> {
 fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
     let digits = bytes.get(at..at + 4)?;
     digits.iter().try_fold(0, |code, digit| Some(code << 4 | char::from(*digit).to_digit(16)?))
-}
-
-/// Index of the next quote or backslash from `at` on, or the length: enough to find where a text
-/// ends when its insides are not judged.
-#[inline]
-pub(super) fn quote_or_backslash(bytes: &[u8], at: usize) -> usize {
-    block::find::<false>(bytes, at)
-}
-
-/// Finding a byte by blocks instead of one by one: texts are most of a record.
-mod block {
-    /// Most texts of a record end within one block.
-    const BYTES: usize = 16;
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-    /// Index of the next quote or backslash, or also control character, or the length.
-    #[inline]
-    pub(super) fn find<const CONTROLS: bool>(bytes: &[u8], mut at: usize) -> usize {
-        while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-            if let Some(place) = first::<CONTROLS>(block) {
-                return at + place;
-            }
-            at += BYTES;
-        }
-        while let Some(byte) = bytes.get(at) {
-            if matches!(byte, b'"' | b'\\') || (CONTROLS && *byte < 0x20) {
-                break;
-            }
-            at += 1;
-        }
-        at
-    }
-
-    #[inline]
-    fn first<const CONTROLS: bool>(block: &[u8; BYTES]) -> Option<usize> {
-        let ([low, high], _) = block.as_chunks::<8>() else {
-            return None;
-        };
-        let low = marks::<CONTROLS>(u64::from_le_bytes(*low));
-        let high = marks::<CONTROLS>(u64::from_le_bytes(*high));
-        let (marks, from) = if low != 0 { (low, 0) } else { (high, 8) };
-        let place = (marks.trailing_zeros() / 8).to_le_bytes()[0];
-        (marks != 0).then_some(from + usize::from(place))
-    }
-
-    /// The high bit of every byte that is looked for. It may also be set in bytes above one, so
-    /// only the lowest is meant.
-    /// Source: S. E. Anderson, "Bit Twiddling Hacks", hasless and haszero.
-    #[inline]
-    fn marks<const CONTROLS: bool>(word: u64) -> u64 {
-        let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word;
-        let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-        let quotes = if CONTROLS {
-            // With this bit turned, the quote (0x22) is 0x20 and stands right above the controls,
-            // which stay among themselves: one comparison finds all.
-            below(word ^ (ONES * 0x02), 0x21)
-        } else {
-            is(b'"')
-        };
-        (quotes | is(b'\\')) & HIGHS
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use proptest::prelude::*;
-
-        proptest! {
-            #[test]
-            fn blocks_find_what_bytes_find(
-                bytes in prop::collection::vec(prop_oneof![
-                    6 => any::<u8>(),
-                    20 => 0x20..0x7f_u8,
-                    1 => prop::sample::select(b"\"\\!# []\0\x1f\x20\x22\x9f\xa2\xdc".to_vec()),
-                ], 0..70),
-                from in 0..70_usize,
-            ) {
-                let find = |special: &dyn Fn(u8) -> bool| {
-                    let rest = bytes.iter().enumerate().skip(from);
-                    let found = rest.into_iter().find(|(_, byte)| special(**byte));
-                    found.map_or(bytes.len().max(from), |(place, _)| place)
-                };
-                let text = |byte: u8| matches!(byte, b'"' | b'\\');
-                prop_assert_eq!(super::find::<false>(&bytes, from), find(&text));
-                prop_assert_eq!(
-                    super::find::<true>(&bytes, from),
-                    find(&|byte| text(byte) || byte < 0x20)
-                );
-            }
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{EmploymentField, PelatihanField, PendidikanField, PersonField};
-use crate::json::fingerprint;
+use crate::json::{Mark, fingerprint};
 
 /// A closed set of our fields, whose names a profile gives.
 pub trait Field: Copy + 'static {
@@ -42,19 +42,28 @@ fields!(PersonField, EmploymentField, PendidikanField, PelatihanField);
 pub struct Names<F> {
     /// By slot.
     names: Vec<Option<Box<str>>>,
+    /// By slot: the name as it nearly always stands in a record, between the comma before it and the colon behind it.
+    marks: Vec<Option<Mark>>,
     /// Slots by the names' fingerprints; a name's place is the first free one from there on. Four
     /// times as many places as fields keep those walks to a step.
     places: [u8; PLACES],
     field: PhantomData<F>,
 }
 
-const PLACES: usize = 128;
+/// No set has more fields.
+pub(super) const SLOTS: usize = 32;
+const PLACES: usize = 4 * SLOTS;
 const FREE: u8 = u8::MAX;
 
 impl<F: Field> Names<F> {
     /// No names at all.
     pub(super) fn empty() -> Self {
-        Self { names: vec![None; F::ALL.len()], places: [FREE; PLACES], field: PhantomData }
+        Self {
+            names: vec![None; F::ALL.len()],
+            marks: vec![None; F::ALL.len()],
+            places: [FREE; PLACES],
+            field: PhantomData,
+        }
     }
 
     /// Gives a field its name; `false` if another field has the same one.
@@ -67,6 +76,7 @@ impl<F: Field> Names<F> {
         };
         self.places[place] = u8::try_from(field.slot()).expect("fewer than 32 fields in a set");
         self.names[field.slot()] = Some(name.into());
+        self.marks[field.slot()] = mark(name);
         true
     }
 
@@ -74,14 +84,26 @@ impl<F: Field> Names<F> {
     #[inline]
     #[must_use]
     pub fn field(&self, name: &str) -> Option<F> {
+        F::ALL.get(usize::from(self.slot(name)?)).copied()
+    }
+
+    /// Its place among all fields.
+    #[inline]
+    pub(super) fn slot(&self, name: &str) -> Option<u8> {
         for place in probe(name) {
-            let slot = usize::from(self.places[place]);
-            let held = self.names.get(slot)?.as_deref()?;
+            let slot = self.places[place];
+            let held = self.names.get(usize::from(slot))?.as_deref()?;
             if is_same(held.as_bytes(), name.as_bytes()) {
-                return F::ALL.get(slot).copied();
+                return Some(slot);
             }
         }
         None
+    }
+
+    /// What stands in a record where a field's key is written as usual; `None` where that is not known.
+    #[inline]
+    pub(super) fn mark(&self, slot: u8) -> Option<&Mark> {
+        self.marks.get(usize::from(slot))?.as_ref()
     }
 
     /// The source's name of our field.
@@ -96,6 +118,15 @@ impl<F: Field> Names<F> {
     pub fn is_empty(&self) -> bool {
         self.names.iter().all(Option::is_none)
     }
+}
+
+/// `,"NAME":`; `None` for a name that is long, or that a record has to write with escapes.
+fn mark(name: &str) -> Option<Mark> {
+    let is_escaped = |byte: u8| byte < 0x20 || matches!(byte, b'"' | b'\\');
+    if name.bytes().any(is_escaped) {
+        return None;
+    }
+    Mark::new(format!(",\"{name}\":").as_bytes())
 }
 
 /// Whether two names are the same. Nearly always they are, and short: in place, where the call of a
