@@ -37,10 +37,10 @@ pub(crate) fn read(text: &str, formats: &[DateFormat]) -> Result<Date, Code> {
 /// The date that a text has under one format; `None` if it has not its shape or there is no such day.
 fn fit(text: &[u8], format: DateFormat) -> Option<Date> {
     match format {
-        DateFormat::Iso => iso(text.try_into().ok()?),
+        DateFormat::Iso => Date::from_iso(text.try_into().ok()?),
         DateFormat::IsoMidnight => {
             let (date, time) = text.split_first_chunk()?;
-            is_midnight(time).then(|| iso(date))?
+            is_midnight(time).then(|| Date::from_iso(date))?
         }
         DateFormat::DmyDash => {
             let (day, month, year) = two_two_four(text.try_into().ok()?, b'-')?;
@@ -57,11 +57,6 @@ fn fit(text: &[u8], format: DateFormat) -> Option<Date> {
         DateFormat::DMonthY => day_month_year(text),
         DateFormat::ExcelSerial => spreadsheet_serial(text),
     }
-}
-
-fn iso(text: &[u8; 10]) -> Option<Date> {
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text else { return None };
-    day_of(number(&[y1, y2, y3, y4])?, number(&[m1, m2])?, number(&[d1, d2])?)
 }
 
 /// ` 00:00:00` or `T00:00:00`, with zeros of a fraction. A zone is refused: midnight elsewhere is another day here.

@@ -31,7 +31,7 @@ pub(crate) fn assign(jobs: &mut [Employment<'_>]) {
     for job in &mut *jobs {
         if job.employment_key == unit {
             number += 1;
-            job.employment_key = Cow::Owned(format!("{unit}~{number}"));
+            job.employment_key = Cow::Owned(numbered(&unit, number));
             is_numbered = true;
         } else {
             number = 1;
@@ -41,6 +41,19 @@ pub(crate) fn assign(jobs: &mut [Employment<'_>]) {
     if is_numbered {
         jobs.sort_by(|a, b| a.employment_key.cmp(&b.employment_key));
     }
+}
+
+/// `unit~number`, of which many records have one.
+fn numbered(unit: &str, number: usize) -> String {
+    let digits_max = 4;
+    let mut key = String::with_capacity(unit.len() + 1 + digits_max);
+    key.push_str(unit);
+    key.push('~');
+    match u8::try_from(number) {
+        Ok(digit @ 0..10) => key.push(char::from(b'0' + digit)),
+        _ => key.push_str(&number.to_string()),
+    }
+    key
 }
 
 fn order(a: &Employment<'_>, b: &Employment<'_>) -> Ordering {

@@ -6,6 +6,11 @@ use crate::word::Word;
 
 /// The sex that a clean text means; `None` for a spelling that is not known.
 pub(crate) fn read(text: &str) -> Option<JenisKelamin> {
+    match text {
+        "L" => return Some(JenisKelamin::LakiLaki),
+        "P" => return Some(JenisKelamin::Perempuan),
+        _ => {}
+    }
     match Word::new(text)?.as_str() {
         "l" | "lakilaki" | "laki-laki" | "pria" => Some(JenisKelamin::LakiLaki),
         "p" | "perempuan" | "wanita" => Some(JenisKelamin::Perempuan),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use schemas::json::{JsonFault, Scanner, Value, exact_integer};
+use schemas::json::{JsonFault, Scanner, Value};
 use schemas::layout::{Fields, PersonField as P};
 use schemas::stamp::{self, StampFault};
 use schemas::version::Stamp;
@@ -15,7 +15,6 @@ use crate::place::{CluePaths, Clues};
 use crate::reading::{FieldCounts, Found, Reading, list, path, scalar};
 use crate::reason::{FieldPath, Reason};
 use crate::rulebook::Rules;
-use crate::text::Received;
 use crate::{Code, employment_key, history, jenis_kelamin, nik, title};
 
 /// One record as it came from the source.
@@ -82,8 +81,9 @@ pub fn judge<'a>(raw: &RawRecord<'a>, rules: &Rules) -> Verdict<'a> {
 #[must_use]
 pub fn judge_and_count<'a>(raw: &RawRecord<'a>, rules: &Rules, memory: &mut Memory) -> (Verdict<'a>, FieldCounts) {
     let mut reading = Reading::new(rules);
-    match Person::read(raw, &mut reading, memory) {
-        Ok(person) => {
+    let mut person = Person::default();
+    match person.read(raw, &mut reading, memory) {
+        Ok(()) => {
             let fields = reading.fields;
             (person.judge(raw.fetched_at, reading), fields)
         }
@@ -125,18 +125,17 @@ struct Person<'a> {
 
 impl<'a> Person<'a> {
     /// The one pass over the payload.
-    fn read(raw: &RawRecord<'a>, reading: &mut Reading<'_>, memory: &mut Memory) -> Result<Self, JsonFault> {
+    fn read(&mut self, raw: &RawRecord<'a>, reading: &mut Reading<'_>, memory: &mut Memory) -> Result<(), JsonFault> {
         let (layout, paths) = (&reading.rules.layout, &reading.rules.paths.person);
-        let mut person = Self::default();
         let mut scanner = Scanner::record(raw.payload)?;
         let Memory { person: order, lists } = memory;
         let mut fields = Fields::new(&layout.person, order);
         while let Some(field) = fields.next(&mut scanner)? {
-            person.field(&mut scanner, reading, lists, field, path(paths, field), raw.fetched_at)?;
+            self.field(&mut scanner, reading, lists, field, path(paths, field), raw.fetched_at)?;
         }
         scanner.end()?;
         reading.count(reading.rules.declared.person, &fields);
-        Ok(person)
+        Ok(())
     }
 
     fn field(
@@ -150,7 +149,7 @@ impl<'a> Person<'a> {
     ) -> Result<(), JsonFault> {
         match field {
             P::Nik => self.nik = read_nik(reading, path, scanner)?,
-            P::Nama => self.nama = read_nama(reading, path, scanner)?,
+            P::Nama => read_nama(reading, path, scanner, &mut self.nama)?,
             P::JenisKelamin => {
                 let text = reading.clean(scanner, path)?.good();
                 self.jenis_kelamin = text.as_deref().and_then(jenis_kelamin::read);
@@ -264,17 +263,16 @@ fn read_nik<'a>(
     path: &FieldPath,
     scanner: &mut Scanner<'a>,
 ) -> Result<Found<(Nik<'a>, nik::Parts)>, JsonFault> {
-    let value = match scanner.plain_text() {
-        Some(text) => Value::Text(Cow::Borrowed(text)),
-        None => scalar(scanner)?,
+    let text = match scanner.plain() {
+        Some(text) => reading.clean_of_plain(text, path),
+        None => match scalar(scanner)? {
+            Value::Number(number) if number.contains(['.', 'e', 'E']) => {
+                return Ok(reading.refused(Code::NikNumberInexact, path));
+            }
+            value => reading.clean_of(value, path),
+        },
     };
-    if let Value::Number(number) = value
-        && exact_integer(number).is_none()
-        && number.contains(['.', 'e', 'E'])
-    {
-        return Ok(reading.refused(Code::NikNumberInexact, path));
-    }
-    Ok(reading.received_of(value, path).and_then(Received::into_found).and_then(|text| {
+    Ok(text.and_then(|text| {
         let Some((digits, nik)) = nik::Parts::read(&text).zip(Nik::new(text.clone())) else {
             return reading.refused(nik::form_reason(&text), path);
         };
@@ -289,12 +287,13 @@ fn read_nama<'a>(
     reading: &mut Reading<'_>,
     path: &FieldPath,
     scanner: &mut Scanner<'a>,
-) -> Result<Found<(Cow<'a, str>, title::Parts<'a>)>, JsonFault> {
-    let received = reading.received(scanner, path)?;
-    Ok(received.and_then(|received| match received.clean().and_then(title::split) {
+    into: &mut Found<(Cow<'a, str>, title::Parts<'a>)>,
+) -> Result<(), JsonFault> {
+    *into = reading.received(scanner, path)?.and_then(|received| match received.clean().and_then(title::split) {
         Some(parts) => Found::Good((received.into_received(), parts)),
         None => Found::Null,
-    }))
+    });
+    Ok(())
 }
 
 fn read_status_aktif<'a>(

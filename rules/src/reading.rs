@@ -104,8 +104,8 @@ impl<'r> Reading<'r> {
         scanner: &mut Scanner<'a>,
         field: &FieldPath,
     ) -> Result<Found<Received<'a>>, JsonFault> {
-        match scanner.plain_text() {
-            Some(text) if text.len() <= TEXT_BYTES_MAX => Ok(Found::Good(Received::plain(text))),
+        match scanner.plain() {
+            Some(text) if text.len() <= TEXT_BYTES_MAX => Ok(Found::Good(Received::Plain(text))),
             Some(text) => Ok(self.received_of(Value::Text(Cow::Borrowed(text)), field)),
             None => Ok(self.received_of(scalar(scanner)?, field)),
         }
@@ -118,7 +118,22 @@ impl<'r> Reading<'r> {
         scanner: &mut Scanner<'a>,
         field: &FieldPath,
     ) -> Result<Found<Cow<'a, str>>, JsonFault> {
-        Ok(self.received(scanner, field)?.and_then(Received::into_found))
+        match scanner.plain() {
+            Some(text) => Ok(self.clean_of_plain(text, field)),
+            None => Ok(self.clean_of(scalar(scanner)?, field)),
+        }
+    }
+
+    /// As `clean`, of a plain value.
+    #[inline]
+    pub(crate) fn clean_of_plain<'a>(&mut self, text: &'a str, field: &FieldPath) -> Found<Cow<'a, str>> {
+        if text.len() > TEXT_BYTES_MAX {
+            self.clean_of(Value::Text(Cow::Borrowed(text)), field)
+        } else if text::is_blank(text) {
+            Found::Null
+        } else {
+            Found::Good(Cow::Borrowed(text))
+        }
     }
 
     /// As `received`, of a value that has been read.
@@ -147,8 +162,11 @@ impl<'r> Reading<'r> {
     }
 
     /// As `clean`, of a value that has been read.
-    fn clean_of<'a>(&mut self, value: Value<'a>, field: &FieldPath) -> Found<Cow<'a, str>> {
-        self.received_of(value, field).and_then(Received::into_found)
+    pub(crate) fn clean_of<'a>(&mut self, value: Value<'a>, field: &FieldPath) -> Found<Cow<'a, str>> {
+        self.received_of(value, field).and_then(|received| match received.into_clean() {
+            Some(text) => Found::Good(text),
+            None => Found::Null,
+        })
     }
 
     /// Reads the next value as clean text, for a field whose null and fault are alike.
@@ -181,24 +199,11 @@ impl<'r> Reading<'r> {
         into: &mut Option<T>,
         make: impl Fn(Cow<'a, str>) -> T,
     ) -> Result<(), JsonFault> {
-        if let Some(text) = scanner.plain_text() {
-            *into = match text.len() {
-                ..=TEXT_BYTES_MAX if text::is_blank(text) => None,
-                ..=TEXT_BYTES_MAX => Some(make(Cow::Borrowed(text))),
-                _ => self.clean_of(Value::Text(Cow::Borrowed(text)), field).good().map(make),
-            };
-            return Ok(());
-        }
-        let value = scanner.value();
-        // A code that the source writes as a number.
-        if let Ok(Value::Number(number)) = &value
-            && number.len() <= TEXT_BYTES_MAX
-            && let Some(digits) = exact_integer(number)
-        {
-            *into = Some(make(Cow::Borrowed(digits)));
-            return Ok(());
-        }
-        *into = self.clean_of(whole(scanner, value)?, field).good().map(make);
+        *into = match scanner.plain() {
+            Some(text) => self.clean_of_plain(text, field).good().map(make),
+            None if scanner.null() => None,
+            None => self.clean_of(scalar(scanner)?, field).good().map(make),
+        };
         Ok(())
     }
 
@@ -221,7 +226,7 @@ impl<'r> Reading<'r> {
         words: &[Word],
     ) -> Result<(), JsonFault> {
         let formats = &self.rules.layout.date_formats;
-        let value = match scanner.plain_text() {
+        let value = match scanner.plain() {
             Some(text) => {
                 // A text that is a date as it stands needs no cleaning first.
                 if let Ok(date) = date::read(text, formats) {
@@ -245,11 +250,6 @@ impl<'r> Reading<'r> {
 /// The next value; the inside of an object or array, which no field has, is passed over.
 pub(crate) fn scalar<'a>(scanner: &mut Scanner<'a>) -> Result<Value<'a>, JsonFault> {
     let value = scanner.value();
-    whole(scanner, value)
-}
-
-/// A value that the scanner has just given, with what follows of it passed over.
-fn whole<'a>(scanner: &mut Scanner<'a>, value: Result<Value<'a>, JsonFault>) -> Result<Value<'a>, JsonFault> {
     if matches!(value, Ok(Value::Object | Value::Array)) {
         scanner.leave()?;
     }

@@ -131,6 +131,17 @@ impl Regency<'_> {
 
 /// The number that exactly `count` ASCII digits spell, dots and blanks ignored.
 fn digits(text: &str, count: usize) -> Option<u16> {
+    // As nearly every source writes them; anything else is read one by one.
+    match *text.as_bytes() {
+        [d1 @ b'0'..=b'9', d2 @ b'0'..=b'9'] if count == 2 => return Some(pair(d1, d2)),
+        [d1 @ b'0'..=b'9', d2 @ b'0'..=b'9', d3 @ b'0'..=b'9', d4 @ b'0'..=b'9']
+        | [d1 @ b'0'..=b'9', d2 @ b'0'..=b'9', b'.', d3 @ b'0'..=b'9', d4 @ b'0'..=b'9']
+            if count == 4 =>
+        {
+            return Some(pair(d1, d2) * 100 + pair(d3, d4));
+        }
+        _ => {}
+    }
     let mut seen = 0;
     let mut number: u16 = 0;
     for c in text.chars() {
@@ -144,6 +155,11 @@ fn digits(text: &str, count: usize) -> Option<u16> {
         number = number * 10 + u16::try_from(c.to_digit(10)?).ok()?;
     }
     (seen == count).then_some(number)
+}
+
+/// The number of two digits.
+fn pair(tens: u8, ones: u8) -> u16 {
+    u16::from(tens - b'0') * 10 + u16::from(ones - b'0')
 }
 
 #[cfg(test)]

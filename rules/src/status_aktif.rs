@@ -58,11 +58,15 @@ impl Mapping {
 
     /// The meaning of a clean text.
     pub(crate) fn read(&self, text: &str) -> Option<StatusAktif> {
-        self.find(&Word::new(text)?)
+        // Nearly always it has no blanks; then it is the word itself but for its case.
+        match self.0.iter().find(|(raw, _)| raw.as_bytes().eq_ignore_ascii_case(text.as_bytes())) {
+            Some((_, status)) => Some(*status),
+            None => self.find(&Word::new(text)?),
+        }
     }
 
     fn find(&self, word: &Word) -> Option<StatusAktif> {
-        self.0.iter().find(|(raw, _)| raw.as_str() == word.as_str()).map(|(_, status)| *status)
+        self.0.iter().find(|(raw, _)| raw == word).map(|(_, status)| *status)
     }
 }
 

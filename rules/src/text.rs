@@ -7,8 +7,6 @@ use std::borrow::Cow;
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-use crate::reading::Found;
-
 /// Longest text, in bytes as received.
 pub(crate) const TEXT_BYTES_MAX: usize = 4_096;
 
@@ -20,65 +18,64 @@ pub(crate) struct TextFaults {
 }
 
 /// A text as received, already found free of [`TextFaults`].
-pub(crate) struct Received<'a> {
-    text: Cow<'a, str>,
-    is_plain: bool,
+pub(crate) enum Received<'a> {
+    /// A part of the payload that is plain, as nearly every text is.
+    Plain(&'a str),
+    /// Any other.
+    Other { text: Cow<'a, str>, is_plain: bool },
 }
 
 impl<'a> Received<'a> {
     pub(crate) fn new(text: Cow<'a, str>) -> Result<Self, TextFaults> {
         if text.len() <= TEXT_BYTES_MAX && is_plain(text.as_bytes()) {
-            return Ok(Self { text, is_plain: true });
+            return Ok(match text {
+                Cow::Borrowed(text) => Self::Plain(text),
+                text => Self::Other { text, is_plain: true },
+            });
         }
         let faults =
             TextFaults { control_character: text.chars().any(is_control), too_long: text.len() > TEXT_BYTES_MAX };
-        if faults == TextFaults::default() { Ok(Self { text, is_plain: false }) } else { Err(faults) }
-    }
-
-    /// A text that is plain and not too long.
-    #[inline]
-    pub(crate) fn plain(text: &'a str) -> Self {
-        debug_assert!(text.len() <= TEXT_BYTES_MAX && is_plain(text.as_bytes()));
-        Self { text: Cow::Borrowed(text), is_plain: true }
+        if faults == TextFaults::default() { Ok(Self::Other { text, is_plain: false }) } else { Err(faults) }
     }
 
     /// Every character as received.
+    #[inline]
     pub(crate) fn into_received(self) -> Cow<'a, str> {
-        self.text
+        match self {
+            Self::Plain(text) => Cow::Borrowed(text),
+            Self::Other { text, .. } => text,
+        }
     }
 
     /// As received, blanks trimmed at both ends.
+    #[inline]
     pub(crate) fn trimmed(&self) -> Cow<'a, str> {
-        if self.is_plain {
-            return self.text.clone();
-        }
-        match &self.text {
-            Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-            Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+        match self {
+            Self::Plain(text) => Cow::Borrowed(text),
+            Self::Other { text, is_plain: true } => text.clone(),
+            Self::Other { text: Cow::Borrowed(text), .. } => Cow::Borrowed(text.trim()),
+            Self::Other { text: Cow::Owned(text), .. } => Cow::Owned(text.trim().to_owned()),
         }
     }
 
     /// The clean text; `None` for a blank in disguise.
+    #[inline]
     pub(crate) fn clean(&self) -> Option<Cow<'a, str>> {
-        let text = if self.is_plain { self.text.clone() } else { tidy(&self.text) };
+        let text = match self {
+            Self::Plain(text) => Cow::Borrowed(*text),
+            Self::Other { text, is_plain: true } => text.clone(),
+            Self::Other { text, .. } => tidy(text),
+        };
         (!is_blank(&text)).then_some(text)
     }
 
-    /// As `into_clean`.
-    #[inline]
-    pub(crate) fn into_found(self) -> Found<Cow<'a, str>> {
-        match self.into_clean() {
-            Some(text) => Found::Good(text),
-            None => Found::Null,
-        }
-    }
-
     /// The clean text, where what was received is not needed any more.
+    #[inline]
     pub(crate) fn into_clean(self) -> Option<Cow<'a, str>> {
-        if self.is_plain {
-            return (!is_blank(&self.text)).then_some(self.text);
+        match self {
+            Self::Other { text, is_plain: true } => (!is_blank(&text)).then_some(text),
+            received => received.clean(),
         }
-        self.clean()
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn split(name: Cow<'_, str>) -> Option<Parts<'_>> {
     let text: &str = &name;
     let first = tokens(text).next()?;
     // Decided by the first token for almost every name, so the loop is not run to its end.
-    let is_titles_only = tokens(text).all(|token| is_front_title(token) || is_back_title(token));
+    let is_titles_only = tokens(text).all(is_title);
     if is_titles_only {
         return Some(whole(name));
     }
@@ -136,8 +136,20 @@ impl Folded {
     }
 }
 
-pub(crate) fn is_front_title(token: &str) -> bool {
+fn is_title(token: &str) -> bool {
     let folded = Folded::new(token);
+    is_front(&folded) || is_back(&folded, token)
+}
+
+pub(crate) fn is_front_title(token: &str) -> bool {
+    is_front(&Folded::new(token))
+}
+
+pub(crate) fn is_back_title(token: &str) -> bool {
+    is_back(&Folded::new(token), token)
+}
+
+fn is_front(folded: &Folded) -> bool {
     match folded.title() {
         b"dr" | b"drg" | b"prof" | b"ns" | b"ners" | b"apt" | b"hj" | b"drs" | b"dra" | b"bdn" => true,
         // One letter, or a syllable that is a name too: only its dot makes it a title.
@@ -146,8 +158,8 @@ pub(crate) fn is_front_title(token: &str) -> bool {
     }
 }
 
-pub(crate) fn is_back_title(token: &str) -> bool {
-    match Folded::new(token).title() {
+fn is_back(folded: &Folded, token: &str) -> bool {
+    match folded.title() {
         b"skep" | b"ns" | b"ners" | b"sked" | b"skg" | b"skm" | b"skp" | b"sst" | b"strkeb" | b"strkep" | b"strgz"
         | b"strkes" | b"sfarm" | b"sgz" | b"sgizi" | b"sft" | b"ssi" | b"spsi" | b"spd" | b"sag" | b"ssos" | b"st"
         | b"se" | b"sh" | b"skom" => true,
@@ -169,8 +181,8 @@ pub(crate) fn is_back_title(token: &str) -> bool {
 /// Without a comma before it, a title needs a dot or a spelling that is no name.
 pub(crate) fn is_back_title_without_comma(token: &str) -> bool {
     let folded = Folded::new(token);
-    is_back_title(token)
-        && (folded.has_dot || matches!(folded.title(), b"amk" | b"amkeb" | b"amkl" | b"mars" | b"skm" | b"sst"))
+    (folded.has_dot || matches!(folded.title(), b"amk" | b"amkeb" | b"amkl" | b"mars" | b"skm" | b"sst"))
+        && is_back(&folded, token)
 }
 
 #[cfg(test)]

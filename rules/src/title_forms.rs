@@ -134,8 +134,9 @@ pub(crate) fn is_specialist(token: &str) -> bool {
 
 /// `A.Md.Rad`, `Amd.RMIK`, `S.Tr.Gz`: a diploma and up to six letters for its subject.
 pub(crate) fn is_diploma(token: &str) -> bool {
-    let starts = |start: &str| token.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start));
-    if !["a.md", "amd.", "s.tr", "str."].iter().any(|start| starts(start)) {
+    let Some(mut head) = token.as_bytes().first_chunk::<4>().copied() else { return false };
+    head.make_ascii_lowercase();
+    if !matches!(&head, b"a.md" | b"amd." | b"s.tr" | b"str.") {
         return false;
     }
     let letters = token.bytes().filter(|byte| *byte != b'.').count();

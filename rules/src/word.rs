@@ -14,6 +14,13 @@ impl Word {
     /// `None` where it is longer than anything that is looked up.
     pub(crate) fn new(text: &str) -> Option<Self> {
         let mut word = Self { bytes: [0; WORD_BYTES_MAX], length: 0 };
+        if text.len() <= WORD_BYTES_MAX && text.is_ascii() {
+            for byte in text.bytes().filter(|byte| !char::from(*byte).is_whitespace()) {
+                *word.bytes.get_mut(word.length)? = byte.to_ascii_lowercase();
+                word.length += 1;
+            }
+            return Some(word);
+        }
         for c in text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase) {
             let place = word.bytes.get_mut(word.length..)?;
             if place.len() < c.len_utf8() {
@@ -24,9 +31,12 @@ impl Word {
         Some(word)
     }
 
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
     pub(crate) fn as_str(&self) -> &str {
-        let bytes = self.bytes.get(..self.length).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 }
 

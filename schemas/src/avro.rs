@@ -95,7 +95,30 @@ const LONG_BYTES_MAX: usize = 10;
 #[inline]
 pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     put_length(out, text.len());
-    out.extend_from_slice(text.as_bytes());
+    put_bytes(out, text.as_bytes());
+}
+
+/// Appends bytes, few as they are in most texts: two copies of a fixed size that meet or overlap, in place, cost less than
+/// the call of a general one.
+#[inline]
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    match bytes.len() {
+        4..8 => put_ends::<4>(out, bytes),
+        8..=16 => put_ends::<8>(out, bytes),
+        17..=32 => put_ends::<16>(out, bytes),
+        _ => out.extend_from_slice(bytes),
+    }
+}
+
+/// Appends `N` to `2 * N` bytes: the first `N`, then the last `N` over what they have in common.
+#[inline]
+fn put_ends<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) {
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) {
+        let end = out.len() + bytes.len();
+        out.extend_from_slice(first);
+        out.truncate(end - N);
+        out.extend_from_slice(last);
+    }
 }
 
 /// Appends the length of a string or the count of a block. Both are far below 2^63: they count
@@ -114,7 +137,7 @@ pub(crate) fn put_opt_text(out: &mut Vec<u8>, text: Option<&str>) {
         Some(text) => match u8::try_from(text.len()) {
             Ok(length @ 0..0x40) => {
                 out.extend_from_slice(&[PRESENT, length << 1]);
-                out.extend_from_slice(text.as_bytes());
+                put_bytes(out, text.as_bytes());
             }
             _ => {
                 out.push(PRESENT);

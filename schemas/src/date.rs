@@ -20,19 +20,27 @@ impl Date {
     /// The day of year, month (1 to 12) and day of month (from 1); `None` where there is no such day.
     #[must_use]
     pub fn from_ymd(year: i32, month: u32, day: u32) -> Option<Self> {
-        if !(1..=12).contains(&month) || day == 0 || day > days_in_month(year, month) {
+        if !(1..=12).contains(&month) || day == 0 || (day > 28 && day > days_in_month(year, month)) {
             return None;
         }
         // Years that begin in March put the leap day last, so that months have fixed offsets.
         // Source: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil.
         let year = i64::from(year) - i64::from(month <= 2);
-        let cycle = year.div_euclid(400);
-        let year_of_cycle = year.rem_euclid(400);
-        let month_from_march = i64::from((month + 9) % 12);
-        let day_of_year = (153 * month_from_march + 2) / 5 + i64::from(day) - 1;
-        let day_of_cycle = year_of_cycle * 365 + year_of_cycle / 4 - year_of_cycle / 100 + day_of_year;
-        let days = cycle * CYCLE_DAYS + day_of_cycle - EPOCH_DAYS;
+        let month_from_march = if month > 2 { month - 3 } else { month + 9 };
+        let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+        let centuries = year.div_euclid(100);
+        let leap_days = year.div_euclid(4) - centuries + centuries.div_euclid(4);
+        let days = year * 365 + leap_days + i64::from(day_of_year) - EPOCH_DAYS;
         i32::try_from(days).ok().map(Self)
+    }
+
+    /// Exactly `YYYY-MM-DD`, years 0000 to 9999.
+    #[inline]
+    #[must_use]
+    pub fn from_iso(text: &[u8; 10]) -> Option<Self> {
+        let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text else { return None };
+        let number = eight_digits([y1, y2, y3, y4, m1, m2, d1, d2])?;
+        Self::from_ymd(i32::try_from(number / 10_000).ok()?, number / 100 % 100, number % 100)
     }
 
     /// Year, month (1 to 12) and day of month (1 to 31).
@@ -105,13 +113,27 @@ pub(crate) fn civil(days: i64) -> (i32, u32, u32) {
 
 /// `YYYY-MM-DD` at the start of `text`, and what follows it.
 pub(crate) fn split_iso(text: &[u8]) -> Option<(Date, &[u8])> {
-    let (head, rest) = text.split_first_chunk::<10>()?;
-    if head[4] != b'-' || head[7] != b'-' {
+    let (head, rest) = text.split_first_chunk()?;
+    Some((Date::from_iso(head)?, rest))
+}
+
+/// The number that eight ASCII digits spell, all at once: a record has a date in every tenth field.
+fn eight_digits(text: [u8; 8]) -> Option<u32> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(text);
+    // A digit has the high half 3, and still has it with 6 added. A byte that runs over into the next one has the high
+    // half F.
+    let halves = (word & (ONES * 0xf0)) | (word.wrapping_add(ONES * 0x06) & (ONES * 0xf0)) >> 4;
+    if halves != ONES * 0x33 {
         return None;
     }
-    let year = i32::try_from(digits(&head[..4])?).ok()?;
-    let date = Date::from_ymd(year, digits(&head[5..7])?, digits(&head[8..])?)?;
-    Some((date, rest))
+    // The first digit is the lowest byte. Neighbours are joined to numbers of two, four and eight digits; no sum reaches
+    // the next number's place.
+    let digits = word - ONES * 0x30;
+    let pairs = (digits & 0x00ff_00ff_00ff_00ff) * 10 + (digits >> 8 & 0x00ff_00ff_00ff_00ff);
+    let fours = (pairs & 0x0000_ffff_0000_ffff) * 100 + (pairs >> 16 & 0x0000_ffff_0000_ffff);
+    let whole = (fours & 0xffff_ffff) * 10_000 + (fours >> 32);
+    u32::try_from(whole).ok()
 }
 
 /// The number that up to nine ASCII digits spell; `None` if one is not a digit.
@@ -154,6 +176,22 @@ mod tests {
         }
         assert_eq!(Date::from_ymd(i32::MAX, 12, 31), None);
         assert_eq!(Date::from_ymd(i32::MIN, 1, 1), None);
+    }
+
+    #[test]
+    fn eight_digits_are_their_number_and_nothing_else_is_one() {
+        for number in (0..100_000_000).step_by(9_973).chain([1, 10, 12_345_678, 99_999_999]) {
+            let text: [u8; 8] = format!("{number:08}").into_bytes().try_into().expect("eight digits");
+            assert_eq!(eight_digits(text), Some(number));
+            for at in 0..8 {
+                for byte in (0..=u8::MAX).filter(|byte| number % 64 == 0 && !byte.is_ascii_digit()) {
+                    let mut other = text;
+                    other[at] = byte;
+                    assert_eq!(eight_digits(other), None, "{byte} at {at} of {number}");
+                }
+            }
+        }
+        assert_eq!(eight_digits([0xff; 8]), None);
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub(super) fn plain_end(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     // Whether a blank is the byte before the block. Where the text begins one is supposed, so that another is the second.
     let mut blank_before = 1;
-    loop {
-        let block = load(bytes, at)?;
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        let block = u8x16::new(*block);
         let stops = (is(block, b'"') | is(block, b'\\') | is_outside(block, b' ', b'~')).to_bitmask();
         let blanks = is(block, b' ').to_bitmask();
         let after_blanks = blanks << 1 | blank_before;
@@ -46,6 +46,23 @@ pub(super) fn plain_end(bytes: &[u8], from: usize) -> Option<usize> {
         blank_before = blanks >> (BYTES - 1);
         at += BYTES;
     }
+    last_plain_end(bytes, from)
+}
+
+/// As `plain_end`, for a text that ends in the last few bytes, or not at all: apart, because a block that is filled up
+/// here would go through memory everywhere.
+#[cold]
+fn last_plain_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut last = b' ';
+    for (end, byte) in bytes.iter().enumerate().skip(from) {
+        match (last, byte) {
+            (b' ', b' ' | b'"') | (_, b'\\') => return None,
+            (_, b'"') => return Some(end),
+            (_, b' '..=b'~') => last = *byte,
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// A few bytes that are looked for at one place: most keys of a record can be foretold, and then need not be read.
@@ -98,32 +115,22 @@ fn halves(bytes: &[u8; Mark::BYTES_MAX]) -> [u8x16; 2] {
 /// Index of the first byte from `at` on that `marks` gives a bit, or the length.
 #[inline]
 fn find(bytes: &[u8], mut at: usize, marks: impl Fn(u8x16) -> u32) -> usize {
-    while let Some(block) = load(bytes, at) {
-        let marks = marks(block);
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        let marks = marks(u8x16::new(*block));
         if marks != 0 {
-            // What fills up the last block may be found too.
-            return (at + index(marks)).min(bytes.len());
+            return at + index(marks);
         }
         at += BYTES;
     }
-    at.min(bytes.len())
-}
-
-/// The block from `at` on, filled up with zeros; `None` where no byte is left.
-#[inline]
-fn load(bytes: &[u8], at: usize) -> Option<u8x16> {
-    let rest = bytes.get(at..)?;
-    match rest.first_chunk() {
-        Some(block) => Some(u8x16::new(*block)),
-        None => last(rest),
-    }
-}
-
-#[cold]
-fn last(rest: &[u8]) -> Option<u8x16> {
+    // What fills up the last block may be found too.
+    let rest = bytes.get(at..).unwrap_or_default();
     let mut block = [0; BYTES];
-    block.get_mut(..rest.len())?.copy_from_slice(rest);
-    (!rest.is_empty()).then(|| u8x16::new(block))
+    if let Some(place) = block.get_mut(..rest.len()) {
+        place.copy_from_slice(rest);
+    }
+    let marks = marks(u8x16::new(block));
+    let found = if marks == 0 { BYTES } else { index(marks) };
+    at.saturating_add(found).min(bytes.len())
 }
 
 #[inline]

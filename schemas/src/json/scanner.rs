@@ -48,18 +48,14 @@ pub struct Scanner<'a> {
     noted: Option<JsonFault>,
 }
 
+/// Digits of a number that need no further look: they are within every range.
+const DIGITS_MAX: usize = 18;
+
 impl<'a> Scanner<'a> {
     /// Begins before a value of any kind.
     pub fn new(bytes: &'a [u8]) -> Result<Self, JsonFault> {
         let text = std::str::from_utf8(bytes).map_err(|_| JsonFault::NotUtf8)?;
-        Ok(Self {
-            text,
-            at: 0,
-            levels: Vec::with_capacity(4),
-            keys: Vec::with_capacity(40),
-            escaped: false,
-            noted: None,
-        })
+        Ok(Self { text, at: 0, levels: Vec::with_capacity(4), keys: Vec::new(), escaped: false, noted: None })
     }
 
     /// Begins within a record, which must be an object: the next thing to read is its first key.
@@ -119,19 +115,41 @@ impl<'a> Scanner<'a> {
         self.note(JsonFault::DuplicateKey);
     }
 
-    /// The next value if it is a plain text, which nearly every one is: printable ASCII without escapes, not empty, without
-    /// a blank at an end and without two blanks in a row. `None` for any other, which is still the next value.
+    /// The next value if it is plain, as nearly every one is: a text of printable ASCII without escapes, not empty, without a
+    /// blank at an end and without two blanks in a row; or a number of digits alone, up to 18, as an exact integer is
+    /// written. `None` for any other, which is still the next value.
     #[inline]
-    pub fn plain_text(&mut self) -> Option<&'a str> {
+    pub fn plain(&mut self) -> Option<&'a str> {
         self.skip_blanks();
         if self.byte() != Some(b'"') {
-            return None;
+            return self.digits();
         }
         let from = self.at + 1;
         let end = block::plain_end(self.text.as_bytes(), from)?;
         self.at = end + 1;
         // Both ends are at quotes, which are never inside a character.
         self.text.get(from..end)
+    }
+
+    /// The digits of `plain`.
+    fn digits(&mut self) -> Option<&'a str> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let count = rest.iter().take(DIGITS_MAX + 1).take_while(|byte| byte.is_ascii_digit()).count();
+        let is_whole = !matches!(rest.get(count), Some(b'.' | b'e' | b'E'));
+        let is_good = matches!(count, 1..=DIGITS_MAX) && (count == 1 || rest.first() != Some(&b'0'));
+        if !is_whole || !is_good {
+            return None;
+        }
+        let digits = self.text.get(self.at..self.at + count)?;
+        self.at += count;
+        Some(digits)
+    }
+
+    /// Whether the next value is `null`, which is then passed over; else it is still the next value.
+    #[inline]
+    pub fn null(&mut self) -> bool {
+        self.skip_blanks();
+        self.byte() == Some(b'n') && self.literal("null").is_ok()
     }
 
     /// Whether the innermost open array has another element, which is then the next value;
