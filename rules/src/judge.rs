@@ -15,7 +15,7 @@ use crate::place::{CluePaths, Clues};
 use crate::reading::{FieldCounts, Found, Reading, list, path, scalar};
 use crate::reason::{FieldPath, Reason};
 use crate::rulebook::Rules;
-use crate::{Code, employment_key, history, jenis_kelamin, nik, title};
+use crate::{Code, employment_key, history, jenis_kelamin, nik, text, title};
 
 /// One record as it came from the source.
 #[derive(Clone, Copy)]
@@ -148,12 +148,16 @@ impl<'a> Person<'a> {
         fetched_at: Timestamp,
     ) -> Result<(), JsonFault> {
         match field {
-            P::Nik => self.nik = read_nik(reading, path, scanner)?,
+            P::Nik => read_nik(reading, path, scanner, &mut self.nik)?,
             P::Nama => read_nama(reading, path, scanner, &mut self.nama)?,
             P::JenisKelamin => {
-                let text = reading.clean(scanner, path)?.good();
-                self.jenis_kelamin = text.as_deref().and_then(jenis_kelamin::read);
-                self.jenis_kelamin_is_unknown = text.is_some() && self.jenis_kelamin.is_none();
+                let mut text = Found::Null;
+                reading.clean(scanner, path, &mut text)?;
+                self.jenis_kelamin = match &text {
+                    Found::Good(text) => jenis_kelamin::read(text),
+                    Found::Null | Found::Refused => None,
+                };
+                self.jenis_kelamin_is_unknown = matches!(text, Found::Good(_)) && self.jenis_kelamin.is_none();
             }
             P::TempatLahir => reading.masked(scanner, path, &mut self.tempat_lahir)?,
             P::TanggalLahir => {
@@ -164,20 +168,22 @@ impl<'a> Person<'a> {
                 }
             }
             P::Alamat => reading.masked(scanner, path, &mut self.alamat)?,
-            P::KodeProvinsi => self.clues.kode_provinsi = reading.received(scanner, path)?,
+            P::KodeProvinsi => reading.received(scanner, path, &mut self.clues.kode_provinsi)?,
             // Judged as any text, and never compared.
             P::NamaProvinsi => reading.text(scanner, path, &mut None)?,
-            P::KodeKabupaten => self.clues.kode_kabupaten = reading.received(scanner, path)?,
-            P::NamaKabupaten => self.clues.nama_kabupaten = reading.clean(scanner, path)?,
-            P::StatusAktif => self.status_aktif = read_status_aktif(reading, path, scanner)?,
+            P::KodeKabupaten => reading.received(scanner, path, &mut self.clues.kode_kabupaten)?,
+            P::NamaKabupaten => reading.clean(scanner, path, &mut self.clues.nama_kabupaten)?,
+            P::StatusAktif => read_status_aktif(reading, path, scanner, &mut self.status_aktif)?,
             P::LastUpdated => self.last_updated = read_last_updated(reading, path, scanner, fetched_at)?,
             P::Employments => {
-                self.employments = list(scanner, reading, &mut orders.employment, path, history::employment)?
+                list(scanner, reading, &mut orders.employment, path, &mut self.employments, history::employment)?
             }
             P::Pendidikan => {
-                self.pendidikan = list(scanner, reading, &mut orders.pendidikan, path, history::pendidikan)?
+                list(scanner, reading, &mut orders.pendidikan, path, &mut self.pendidikan, history::pendidikan)?
             }
-            P::Pelatihan => self.pelatihan = list(scanner, reading, &mut orders.pelatihan, path, history::pelatihan)?,
+            P::Pelatihan => {
+                list(scanner, reading, &mut orders.pelatihan, path, &mut self.pelatihan, history::pelatihan)?
+            }
         }
         Ok(())
     }
@@ -262,25 +268,29 @@ fn read_nik<'a>(
     reading: &mut Reading<'_>,
     path: &FieldPath,
     scanner: &mut Scanner<'a>,
-) -> Result<Found<(Nik<'a>, nik::Parts)>, JsonFault> {
+    into: &mut Found<(Nik<'a>, nik::Parts)>,
+) -> Result<(), JsonFault> {
     let text = match scanner.plain() {
-        Some(text) => reading.clean_of_plain(text, path),
+        Some(text) if text::is_sound(text) => Found::Good(Cow::Borrowed(text)),
+        Some(text) => reading.clean_of(Value::Text(Cow::Borrowed(text)), path),
         None => match scalar(scanner)? {
-            Value::Number(number) if number.contains(['.', 'e', 'E']) => {
-                return Ok(reading.refused(Code::NikNumberInexact, path));
-            }
+            Value::Number(number) if number.contains(['.', 'e', 'E']) => reading.refused(Code::NikNumberInexact, path),
             value => reading.clean_of(value, path),
         },
     };
-    Ok(text.and_then(|text| {
-        let Some((digits, nik)) = nik::Parts::read(&text).zip(Nik::new(text.clone())) else {
+    *into = text.and_then(|text| {
+        let Some(digits) = nik::Parts::read(&text) else {
             return reading.refused(nik::form_reason(&text), path);
         };
         for code in digits.hard_reasons(&reading.rules.nik_regions) {
             reading.refuse(code, path);
         }
-        Found::Good((nik, digits))
-    }))
+        match Nik::new(text) {
+            Some(nik) => Found::Good((nik, digits)),
+            None => reading.refused(Code::NikLength, path),
+        }
+    });
+    Ok(())
 }
 
 fn read_nama<'a>(
@@ -289,7 +299,9 @@ fn read_nama<'a>(
     scanner: &mut Scanner<'a>,
     into: &mut Found<(Cow<'a, str>, title::Parts<'a>)>,
 ) -> Result<(), JsonFault> {
-    *into = reading.received(scanner, path)?.and_then(|received| match received.clean().and_then(title::split) {
+    let mut received = Found::Null;
+    reading.received(scanner, path, &mut received)?;
+    *into = received.and_then(|received| match received.clean().and_then(title::split) {
         Some(parts) => Found::Good((received.into_received(), parts)),
         None => Found::Null,
     });
@@ -300,9 +312,11 @@ fn read_status_aktif<'a>(
     reading: &mut Reading<'_>,
     path: &FieldPath,
     scanner: &mut Scanner<'a>,
-) -> Result<Found<(Cow<'a, str>, StatusAktif)>, JsonFault> {
-    let received = reading.received(scanner, path)?;
-    Ok(received.and_then(|received| {
+    into: &mut Found<(Cow<'a, str>, StatusAktif)>,
+) -> Result<(), JsonFault> {
+    let mut received = Found::Null;
+    reading.received(scanner, path, &mut received)?;
+    *into = received.and_then(|received| {
         let Some(text) = received.clean() else {
             return Found::Null;
         };
@@ -310,7 +324,8 @@ fn read_status_aktif<'a>(
             Some(status) => Found::Good((received.into_received(), status)),
             None => reading.refused(Code::StatusAktifUnknown, path),
         }
-    }))
+    });
+    Ok(())
 }
 
 /// Only where the source stamps its records: else the field is read as any text, and its value is not used.
@@ -321,7 +336,8 @@ fn read_last_updated(
     fetched_at: Timestamp,
 ) -> Result<Found<Timestamp>, JsonFault> {
     let layout = &reading.rules.layout;
-    let text = reading.clean(scanner, path)?;
+    let mut text = Found::Null;
+    reading.clean(scanner, path, &mut text)?;
     Ok(text.and_then(|text| {
         if layout.stamp == Stamp::Fetched {
             return Found::Null;

@@ -98,17 +98,22 @@ impl<'r> Reading<'r> {
     }
 
     /// Reads the next value as text as received, blank or not; null where there is no text at all.
+    ///
+    /// Like everything here that reads a value, it is written where it belongs and not returned: a fault shares its place
+    /// with the text in a `Result`, and taking them apart again cost more than finding the text.
     #[inline]
     pub(crate) fn received<'a>(
         &mut self,
         scanner: &mut Scanner<'a>,
         field: &FieldPath,
-    ) -> Result<Found<Received<'a>>, JsonFault> {
+        into: &mut Found<Received<'a>>,
+    ) -> Result<(), JsonFault> {
         match scanner.plain() {
-            Some(text) if text.len() <= TEXT_BYTES_MAX => Ok(Found::Good(Received::Plain(text))),
-            Some(text) => Ok(self.received_of(Value::Text(Cow::Borrowed(text)), field)),
-            None => Ok(self.received_of(scalar(scanner)?, field)),
+            Some(text) if text.len() <= TEXT_BYTES_MAX => *into = Found::Good(Received::Plain(text)),
+            Some(text) => *into = self.received_of(Value::Text(Cow::Borrowed(text)), field),
+            None => *into = self.received_of(scalar(scanner)?, field),
         }
+        Ok(())
     }
 
     /// Reads the next value as clean text.
@@ -117,26 +122,18 @@ impl<'r> Reading<'r> {
         &mut self,
         scanner: &mut Scanner<'a>,
         field: &FieldPath,
-    ) -> Result<Found<Cow<'a, str>>, JsonFault> {
+        into: &mut Found<Cow<'a, str>>,
+    ) -> Result<(), JsonFault> {
         match scanner.plain() {
-            Some(text) => Ok(self.clean_of_plain(text, field)),
-            None => Ok(self.clean_of(scalar(scanner)?, field)),
+            Some(text) if text::is_sound(text) => *into = Found::Good(Cow::Borrowed(text)),
+            Some(text) => *into = self.clean_of(Value::Text(Cow::Borrowed(text)), field),
+            None => *into = self.clean_of(scalar(scanner)?, field),
         }
-    }
-
-    /// As `clean`, of a plain value.
-    #[inline]
-    pub(crate) fn clean_of_plain<'a>(&mut self, text: &'a str, field: &FieldPath) -> Found<Cow<'a, str>> {
-        if text.len() > TEXT_BYTES_MAX {
-            self.clean_of(Value::Text(Cow::Borrowed(text)), field)
-        } else if text::is_blank(text) {
-            Found::Null
-        } else {
-            Found::Good(Cow::Borrowed(text))
-        }
+        Ok(())
     }
 
     /// As `received`, of a value that has been read.
+    #[cold]
     pub(crate) fn received_of<'a>(&mut self, value: Value<'a>, field: &FieldPath) -> Found<Received<'a>> {
         let text = match value {
             Value::Null => return Found::Null,
@@ -162,6 +159,7 @@ impl<'r> Reading<'r> {
     }
 
     /// As `clean`, of a value that has been read.
+    #[cold]
     pub(crate) fn clean_of<'a>(&mut self, value: Value<'a>, field: &FieldPath) -> Found<Cow<'a, str>> {
         self.received_of(value, field).and_then(|received| match received.into_clean() {
             Some(text) => Found::Good(text),
@@ -189,8 +187,7 @@ impl<'r> Reading<'r> {
         self.text_as(scanner, field, into, Masked::new)
     }
 
-    /// Almost every value of a record goes through here, and is written once, where it belongs: each move of a value in
-    /// between would cost more than looking at its bytes.
+    /// Almost every value of a record goes through here.
     #[inline]
     fn text_as<'a, T>(
         &mut self,
@@ -199,11 +196,12 @@ impl<'r> Reading<'r> {
         into: &mut Option<T>,
         make: impl Fn(Cow<'a, str>) -> T,
     ) -> Result<(), JsonFault> {
-        *into = match scanner.plain() {
-            Some(text) => self.clean_of_plain(text, field).good().map(make),
-            None if scanner.null() => None,
-            None => self.clean_of(scalar(scanner)?, field).good().map(make),
-        };
+        match scanner.plain() {
+            Some(text) if text::is_sound(text) => *into = Some(make(Cow::Borrowed(text))),
+            Some(text) => *into = self.clean_of(Value::Text(Cow::Borrowed(text)), field).good().map(make),
+            None if scanner.null() => *into = None,
+            None => *into = self.clean_of(scalar(scanner)?, field).good().map(make),
+        }
         Ok(())
     }
 
@@ -262,18 +260,20 @@ pub(crate) fn list<'a, T: Default, F: Field>(
     reading: &mut Reading<'_>,
     order: &mut Order<F>,
     path: &FieldPath,
+    items: &mut Vec<T>,
     read: impl Fn(&mut Scanner<'a>, &mut Reading<'_>, &mut Order<F>, &mut T) -> Result<(), JsonFault>,
-) -> Result<Vec<T>, JsonFault> {
-    let mut items = Vec::new();
-    match scanner.value()? {
-        Value::Null => return Ok(items),
-        Value::Array => {}
-        other => {
+) -> Result<(), JsonFault> {
+    items.clear();
+    match scanner.value() {
+        Ok(Value::Array) => {}
+        Ok(Value::Null) => return Ok(()),
+        Err(fault) => return Err(fault),
+        Ok(other) => {
             if other == Value::Object {
                 scanner.leave()?;
             }
             reading.refuse(Code::FieldType, path);
-            return Ok(items);
+            return Ok(());
         }
     }
     let mut seen = 0_usize;
@@ -284,9 +284,10 @@ pub(crate) fn list<'a, T: Default, F: Field>(
             scanner.skip()?;
             continue;
         }
-        match scanner.value()? {
-            Value::Object => read(scanner, reading, order, items.push_mut(T::default()))?,
-            other => {
+        match scanner.value() {
+            Ok(Value::Object) => read(scanner, reading, order, items.push_mut(T::default()))?,
+            Err(fault) => return Err(fault),
+            Ok(other) => {
                 if other == Value::Array {
                     scanner.leave()?;
                 }
@@ -294,7 +295,7 @@ pub(crate) fn list<'a, T: Default, F: Field>(
             }
         }
     }
-    Ok(items)
+    Ok(())
 }
 
 /// The path of a field among those of its object.

@@ -17,7 +17,7 @@ use schemas::worker::{Body, JenisKelamin, StatusAktif};
 use schemas::{Date, Timestamp};
 use serde_json::{Value, json};
 
-use crate::{Code, Memory, RawRecord, Rules, Severity, Verdict, judge};
+use crate::{Code, Memory, RawRecord, Rules, Severity, Verdict, judge, judge_and_count};
 
 const FETCHED_AT: &str = "2026-11-23T01:02:03.000004Z";
 

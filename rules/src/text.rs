@@ -59,7 +59,7 @@ impl<'a> Received<'a> {
     }
 
     /// The clean text; `None` for a blank in disguise.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn clean(&self) -> Option<Cow<'a, str>> {
         let text = match self {
             Self::Plain(text) => Cow::Borrowed(*text),
@@ -136,6 +136,12 @@ fn is_control(c: char) -> bool {
             c,
             '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}'
         )
+}
+
+/// Whether a plain text is its own clean form: not too long, and no blank in disguise.
+#[inline]
+pub(crate) fn is_sound(text: &str) -> bool {
+    text.len() <= TEXT_BYTES_MAX && !is_blank(text)
 }
 
 /// Whether a text is what people and programs write for "nothing", ASCII case ignored.

@@ -1,11 +1,24 @@
 //! Whatever the bytes are, judging them ends and keeps its promises.
 
+use std::cell::RefCell;
+
 use super::*;
+
+thread_local! {
+    /// What a thread remembers of every record of these tests.
+    static REMEMBERED: RefCell<Memory> = RefCell::default();
+}
 
 /// What must hold whatever the bytes are.
 fn check_invariants(payload: &[u8], rules: &Rules) {
     let verdict = verdict(payload, rules);
     assert_eq!(verdict, self::verdict(payload, rules), "the same bytes, the same verdict");
+    REMEMBERED.with_borrow_mut(|memory| {
+        let raw = RawRecord { payload, fetched_at: fetched_at() };
+        let counted = judge_and_count(&raw, rules, &mut Memory::default());
+        assert_eq!(counted.0, verdict);
+        assert_eq!(judge_and_count(&raw, rules, memory), counted, "the same verdict after whatever came before");
+    });
     let identity = identity::read(payload, rules.layout());
     match verdict {
         Verdict::Clean { last_updated, body } => {

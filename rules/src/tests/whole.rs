@@ -109,7 +109,7 @@ fn every_text_field_has_the_same_three_reasons_and_blanks() {
 fn fields_that_the_profile_does_not_know_or_misses_are_counted_and_nothing_else() {
     let count = |payload: &[u8]| {
         let (verdict, fields) =
-            crate::judge_and_count(&RawRecord { payload, fetched_at: fetched_at() }, rules(), &mut Memory::default());
+            judge_and_count(&RawRecord { payload, fetched_at: fetched_at() }, rules(), &mut Memory::default());
         assert_eq!(verdict, self::verdict(payload, rules()));
         (fields.unknown, fields.missing)
     };

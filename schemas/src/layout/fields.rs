@@ -117,3 +117,123 @@ impl<'n, F: Field> Fields<'n, F> {
         self.seen.count_ones()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::json::Value;
+    use crate::layout::{Layout, PersonField, shipped};
+    use proptest::prelude::*;
+
+    fn layout() -> Layout {
+        let text = shipped("sdmk-modified").expect("the default profile");
+        // Names that a record cannot write as they are, and one that is too long to be foretold.
+        let text = text.replace("\"TEMPAT_LAHIR\"", "'A\":\"B'").replace("\"ALAMAT\"", "'C\\D'");
+        let text = text.replace("\"KODE_PROV\"", &format!("\"{}\"", "K".repeat(40)));
+        Layout::from_profile_toml(&text).expect("a good profile")
+    }
+
+    /// What is read of one object, or its fault.
+    type Read = Result<(Vec<Option<PersonField>>, u32), JsonFault>;
+
+    /// With the guesses of `order`.
+    fn read(record: &[u8], layout: &Layout, order: &mut Order<PersonField>) -> Read {
+        let mut scanner = Scanner::record(record)?;
+        let mut fields = Fields::new(&layout.person, order);
+        let mut found = Vec::new();
+        while let Some(field) = fields.next(&mut scanner)? {
+            found.push(Some(field));
+            scanner.skip()?;
+        }
+        let distinct: HashSet<_> = found.iter().collect();
+        assert_eq!(usize::try_from(fields.known()), Ok(distinct.len()));
+        let unknown = fields.unknown();
+        scanner.end()?;
+        Ok((found, unknown))
+    }
+
+    /// Key by key, each looked up.
+    fn read_plainly(record: &[u8], layout: &Layout) -> Read {
+        let mut scanner = Scanner::record(record)?;
+        let (mut found, mut unknown) = (Vec::new(), 0);
+        while let Some(key) = scanner.key()? {
+            match layout.person.field(&key) {
+                Some(field) => found.push(Some(field)),
+                None => unknown += 1,
+            }
+            scanner.skip()?;
+        }
+        scanner.end()?;
+        Ok((found, unknown))
+    }
+
+    fn key(layout: &Layout, field: usize, escaped: bool) -> String {
+        let other = ["X", "NIKK", "", "nik"];
+        let name = PersonField::ALL.get(field).and_then(|field| layout.person.name(*field));
+        let name = name.unwrap_or_else(|| other[field % other.len()]);
+        let text = serde_json::to_string(name).expect("text");
+        match name.chars().next() {
+            Some(first) if escaped => text.replacen(first, &format!("\\u{:04x}", u32::from(first)), 1),
+            _ => text,
+        }
+    }
+
+    #[test]
+    fn the_same_order_is_foretold_and_a_repeated_field_is_a_repeated_key() {
+        let layout = layout();
+        let mut order = Order::default();
+        for _ in 0..3 {
+            let record = br#"{"LAST_UPDATED":1,"NIK":"x","NAMA":null}"#;
+            let expected = [PersonField::LastUpdated, PersonField::Nik, PersonField::Nama].map(Some);
+            assert_eq!(read(record, &layout, &mut order), Ok((expected.to_vec(), 0)));
+            let mut scanner = Scanner::record(record).expect("an object");
+            assert_eq!(order.after(START), 11);
+            assert!(layout.person.mark(11).is_some_and(|mark| scanner.pass_mark(mark)));
+            assert_eq!(scanner.value(), Ok(Value::Number("1")));
+        }
+        for record in [
+            r#"{"NIK":1,"NIK":2,"LAST_UPDATED":"2026-11-20T08:15:30+07:00"}"#,
+            r#"{"NIK":1,"N\u0049K":2,"LAST_UPDATED":"2026-11-20T08:15:30+07:00"}"#,
+            r#"{"N\u0049K":1,"LAST_UPDATED":"2026-11-20T08:15:30+07:00","NIK":2,"X":"2026-11-20T08:15:30+07:00"}"#,
+            r#"{"X":1,"LAST_UPDATED":"2026-11-20T08:15:30+07:00","X":2}"#,
+        ] {
+            for mut order in [Order::default(), order.clone()] {
+                assert_eq!(read(record.as_bytes(), &layout, &mut order), Err(JsonFault::DuplicateKey), "{record}");
+            }
+        }
+    }
+
+    proptest! {
+        /// However wrong the guesses are, and whatever stands between the members.
+        #[test]
+        fn guesses_change_nothing(
+            records in prop::collection::vec(
+                (
+                    prop::collection::vec((0..PersonField::ALL.len() + 4, any::<bool>(), 0..12_usize), 0..20),
+                    prop::option::weighted(0.3, (any::<prop::sample::Index>(), any::<u8>())),
+                ),
+                1..6,
+            ),
+            repeats in any::<bool>(),
+        ) {
+            let layout = layout();
+            let mut order = Order::default();
+            for (members, damage) in records {
+                let mut seen = HashSet::new();
+                let members = members.into_iter().filter(|(field, ..)| repeats || seen.insert(*field)).map(|(field, escaped, value)| {
+                    let value = ["1", "null", "\"a b\"", "\"NIK\\\":1,\"", "{\"NIK\":1}", "[1,\"NIK\",2]", " \"\" "].get(value).unwrap_or(&"\"x\"");
+                    let colon = if escaped { " : " } else { ":" };
+                    format!("{}{colon}{value}", key(&layout, field, escaped && value.len() > 2))
+                });
+                let mut record = format!("{{{}}}", members.collect::<Vec<_>>().join(",")).into_bytes();
+                if let Some((at, byte)) = damage {
+                    let at = at.index(record.len());
+                    record[at] = byte;
+                }
+                prop_assert_eq!(read(&record, &layout, &mut order), read_plainly(&record, &layout));
+            }
+        }
+    }
+}
