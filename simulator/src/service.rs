@@ -98,7 +98,7 @@ impl Simulator {
         match (request.method.as_str(), request.path.as_str()) {
             ("POST", "/rest/login_ws") => self.access.login(request, now),
             ("POST", "/oauth2/v1/accesstoken") => self.access.oauth2(request, now),
-            ("GET", "/rest/sdmk" | "/rest/biodata") if !self.access.allows(request, now) => {
+            ("GET", "/rest/sdmk" | "/rest/biodata" | "/rest/fasyankes") if !self.access.allows(request, now) => {
                 let mut reply = Reply::source_status(401, 401, "Unauthorized");
                 reply.headers.push(("WWW-Authenticate", "Bearer".to_owned()));
                 reply
@@ -107,7 +107,8 @@ impl Simulator {
                 self.modified(request, fault).unwrap_or_else(|message| Reply::source_status(400, 400, &message))
             }
             ("GET", "/rest/biodata") => self.biodata(request, fault),
-            (_, "/rest/login_ws" | "/oauth2/v1/accesstoken" | "/rest/sdmk" | "/rest/biodata") => {
+            ("GET", "/rest/fasyankes") => self.fasyankes(),
+            (_, "/rest/login_ws" | "/oauth2/v1/accesstoken" | "/rest/sdmk" | "/rest/biodata" | "/rest/fasyankes") => {
                 Reply::source_status(405, 405, "Method Not Allowed")
             }
             _ => Reply::source_status(404, 404, "Not Found"),
@@ -255,18 +256,43 @@ impl Simulator {
         self.book.write().expect("nobody panics while holding it").change(&self.population, count, now)
     }
 
-    /// Every facility, one JSON text a line.
-    pub(crate) fn facilities(&self) -> Reply {
-        let mut body = Vec::new();
+    /// Calls `tell` with the code of every facility.
+    fn each_facility(&self, mut tell: impl FnMut(&str)) {
         let mut code = String::new();
         for regency in 0..self.population.wilayah.regencies.len() {
             for number in 0..self.population.units(regency) {
                 code.clear();
                 Unit { regency, number }.push_code(&mut code, &self.population.wilayah);
-                push_string(&mut body, &code);
-                body.push(b'\n');
+                tell(&code);
             }
         }
+    }
+
+    /// `GET /rest/fasyankes`: every facility.
+    fn fasyankes(&self) -> Reply {
+        let mut body = b"{\"status\":200,\"message\":\"sukses\",\"data\":[".to_vec();
+        let mut count: u64 = 0;
+        self.each_facility(|code| {
+            if count > 0 {
+                body.push(b',');
+            }
+            count += 1;
+            let mut pen = Pen::new(&mut body);
+            pen.open(b'{');
+            pen.text("KODE", Some(code));
+            pen.close(b'}');
+        });
+        body.extend_from_slice(b"]}");
+        Reply { rows: count, ..Reply::json(200, body) }
+    }
+
+    /// Every facility, one JSON text a line.
+    pub(crate) fn facilities(&self) -> Reply {
+        let mut body = Vec::new();
+        self.each_facility(|code| {
+            push_string(&mut body, code);
+            body.push(b'\n');
+        });
         Reply { content_type: NDJSON, ..Reply::json(200, body) }
     }
 

@@ -161,12 +161,18 @@ fn a_login_gives_a_token_until_it_is_revoked() {
     let bearer = format!("Authorization: Bearer {}\r\n", issued["access_token"].as_str().expect("a token"));
     assert_eq!(issued["expires_in"], 3_600);
     assert_eq!(server.get("/rest/sdmk?kdprov=32", &bearer).status, 200);
+    let listed = server.get("/rest/fasyankes", &bearer).json();
+    let control = String::from_utf8(server.get("/_control/facilities", "").body).expect("text");
+    let control: Vec<Value> = control.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let codes: Vec<&Value> = listed["data"].as_array().expect("a list").iter().map(|entry| &entry["KODE"]).collect();
+    assert_eq!((codes.len() > 500, codes), (true, control.iter().collect()));
     assert_eq!(server.post("/_control/tokens/revoke", "").json()["revoked"], 2);
     assert_eq!(server.get("/rest/sdmk?kdprov=32", &bearer).status, 401);
     assert_eq!(server.get(&target, "").status, 401);
     let log = String::from_utf8(server.get("/_control/requests", "").body).expect("text");
-    assert_eq!(log.lines().count(), 9);
-    assert!(log.contains("token=***") && !log.contains(token) && !log.contains("rahasia"));
+    assert_eq!(log.lines().count(), 10);
+    assert!(log.contains("token=***") && !log.contains("issued-") && !log.contains("rahasia"));
+    assert!(token.starts_with("issued-"));
 }
 
 #[test]

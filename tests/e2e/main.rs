@@ -8,6 +8,7 @@ mod contract;
 mod facilities;
 mod incidents;
 mod logins;
+mod oauth2;
 mod quarantine;
 mod refusals;
 mod resume;

@@ -77,7 +77,13 @@ pub(crate) fn readiness(system: &System, stage: Stage) -> Result<(bool, String)>
 
 /// The sum of a metric over all its labels; 0 where there is none.
 pub(crate) fn metric(system: &System, stage: Stage, name: &str) -> Result<i64> {
+    metric_of(system, stage, name, "")
+}
+
+/// The sum of a metric over its series with this label, written as `name="value"`; 0 where there is none.
+pub(crate) fn metric_of(system: &System, stage: Stage, name: &str, label: &str) -> Result<i64> {
     let (_, text) = ask(system, stage, "/metrics")?;
-    let values = text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+    let of = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+    let values = text.lines().filter(of).filter(|line| line.contains(label));
     values.map(|line| Ok(line.rsplit(' ').next().context("a value")?.parse::<i64>()?)).sum()
 }
