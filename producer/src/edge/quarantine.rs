@@ -17,6 +17,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload};
 use platform::clock;
 use platform::exit::Failure;
 use platform::metrics::{IntCounterVec, IntGaugeVec, counter, gauge};
+use platform::telemetry::TraceContext;
 use schemas::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -84,6 +85,9 @@ pub enum QuarantineFault {
     /// The folder cannot be made, or the address cannot be used.
     #[error("open the quarantine store")]
     Closed(#[source] Failure),
+    /// Others could read what is put into the folder of a batch.
+    #[error("keep others out of the quarantine store")]
+    Open(#[source] std::io::Error),
 }
 
 impl From<object_store::Error> for QuarantineFault {
@@ -110,7 +114,7 @@ impl Quarantine {
         Ok(self.store.get().expect("it was set just now"))
     }
 
-    /// Keeps a whole answer that is not the declared shape.
+    /// Keeps a whole answer that is not the declared shape; `trace`: that of its batch.
     ///
     /// # Errors
     /// When it is not safely stored.
@@ -120,8 +124,9 @@ impl Quarantine {
         request_id: Uuid,
         body: Vec<u8>,
         about: &Kept,
+        trace: &TraceContext,
     ) -> Result<(), QuarantineFault> {
-        self.keep(batch_id, &format!("{request_id}.page"), body, about).await
+        place::TRACE.scope(*trace, self.keep(batch_id, &format!("{request_id}.page"), body, about)).await
     }
 
     /// Keeps a record that is too large; `index` is its place on the page, from 0.
@@ -135,8 +140,10 @@ impl Quarantine {
         index: usize,
         record: Vec<u8>,
         about: &Kept,
+        trace: &TraceContext,
     ) -> Result<(), QuarantineFault> {
-        self.keep(batch_id, &format!("{request_id}.{index}.record"), record, about).await
+        let name = format!("{request_id}.{index}.record");
+        place::TRACE.scope(*trace, self.keep(batch_id, &name, record, about)).await
     }
 
     async fn keep(&self, batch_id: Uuid, name: &str, bytes: Vec<u8>, about: &Kept) -> Result<(), QuarantineFault> {
@@ -144,9 +151,12 @@ impl Quarantine {
         let adds = u64::try_from(bytes.len() + about.len()).unwrap_or(u64::MAX);
         self.sweep(adds, Timestamp(clock::now_micros())).await?;
         for (name, bytes) in [(format!("{name}{ABOUT}"), about), (name.to_owned(), bytes)] {
-            let key = self.place.key(&batch_id.to_string(), &name);
-            self.store()?.put(&key, PutPayload::from(bytes)).await?;
-            self.place.hide(&batch_id.to_string(), &name);
+            let batch = batch_id.to_string();
+            let key = self.place.key(&batch, &name);
+            let store = self.store()?;
+            self.place.enclose(&batch).map_err(QuarantineFault::Open)?;
+            store.put(&key, PutPayload::from(bytes)).await?;
+            self.place.hide(&batch, &name);
         }
         Ok(())
     }

@@ -124,7 +124,7 @@ fn failed(fault: &QuarantineFault) -> Response {
         QuarantineFault::BadId => {
             error(StatusCode::BAD_REQUEST, "bad_id", "not the id of an object in quarantine", None)
         }
-        QuarantineFault::Store(_) | QuarantineFault::Closed(_) => {
+        QuarantineFault::Store(_) | QuarantineFault::Closed(_) | QuarantineFault::Open(_) => {
             tracing::error!(error = platform::exit::flat(fault), "the quarantine store cannot be read");
             error(StatusCode::BAD_GATEWAY, "store_failed", "the quarantine store does not answer; see the log", None)
         }
@@ -140,6 +140,7 @@ pub(super) mod tests {
     use platform::http::{self, Health};
     use platform::secrets::SecretFile;
     use platform::shutdown::Shutdown;
+    use platform::telemetry::TraceContext;
     use schemas::Timestamp;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::PathBuf;
@@ -191,12 +192,25 @@ pub(super) mod tests {
             differs: vec!["data is missing".to_owned()],
         };
         let renamed = br#"{"status":200,"totalRowCount":1,"rows":[{"NIK":"SECRET"}]}"#.to_vec();
-        store.keep_page(batch, Uuid::from_u128(2), renamed, &about("records_missing")).await.expect("kept");
+        store
+            .keep_page(batch, Uuid::from_u128(2), renamed, &about("records_missing"), &TraceContext::new_root())
+            .await
+            .expect("kept");
         // The profile was corrected meanwhile: what was wrong once is right now.
         let good = br#"{"status":200,"totalRowCount":1,"data":[{"NIK":"SECRET"}]}"#.to_vec();
-        store.keep_page(batch, Uuid::from_u128(3), good, &about("records_missing")).await.expect("kept");
         store
-            .keep_record(batch, Uuid::from_u128(3), 7, vec![b' '; 51], &about("record_too_large"))
+            .keep_page(batch, Uuid::from_u128(3), good, &about("records_missing"), &TraceContext::new_root())
+            .await
+            .expect("kept");
+        store
+            .keep_record(
+                batch,
+                Uuid::from_u128(3),
+                7,
+                vec![b' '; 51],
+                &about("record_too_large"),
+                &TraceContext::new_root(),
+            )
             .await
             .expect("kept");
 

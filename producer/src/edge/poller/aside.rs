@@ -40,7 +40,7 @@ impl Poller {
         let since = running.asks.get(&lane).and_then(|ask| ask.since);
         let about = Kept { differs: differs.clone(), ..self.about(code, region, since) };
         let bytes = body.len();
-        match now_or_later(self.quarantine.keep_page(batch_id, request_id, body, &about)) {
+        match now_or_later(self.quarantine.keep_page(batch_id, request_id, body, &about, &running.trace)) {
             Ok(()) => tracing::warn!(%batch_id, %request_id, bytes, "an answer of another shape is in quarantine"),
             // Nothing is lost with it: the watermark stays, and the next cycle asks again.
             Err(error) => tracing::error!(
@@ -60,7 +60,8 @@ impl Poller {
             let request_id = page.origin.request_id;
             let large = page.records().enumerate().filter(|(_, (row, _))| row.len() > record_bytes_max);
             for (index, (_, record)) in large {
-                let kept = self.quarantine.keep_record(batch_id, request_id, index, record.to_vec(), &about);
+                let kept =
+                    self.quarantine.keep_record(batch_id, request_id, index, record.to_vec(), &about, &running.trace);
                 if let Err(error) = now_or_later(kept) {
                     tracing::error!(error = platform::exit::flat(&error), %batch_id, %request_id, "a record that is too large cannot be kept; its slice fails");
                     return false;

@@ -3,13 +3,15 @@
 use object_store::aws::{AmazonS3Builder, AwsCredential, AwsCredentialProvider};
 use object_store::client::{
     ClientOptions, CredentialProvider, CryptoProvider, DigestAlgorithm, DigestContext, HmacContext, HttpClient,
-    HttpConnector, Signer, SigningAlgorithm,
+    HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, Signer, SigningAlgorithm,
 };
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 use platform::exit::Failure;
 use platform::secrets::SecretFile;
+use platform::telemetry::TraceContext;
+use reqwest::header::HeaderValue;
 use std::fs::{DirBuilder, Permissions, set_permissions};
 use std::future::Future;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -17,6 +19,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -134,14 +137,25 @@ impl Place {
         Some(format!("{}/{}", batch.as_ref(), name.as_ref()))
     }
 
-    /// Makes an object readable by this user alone. The folder of the store is so from the beginning.
+    /// Makes the folder of a batch, which nobody but this user may enter, before anything is written into it: the
+    /// store makes its files as the umask says, and they hold personal data from their first byte on.
+    ///
+    /// # Errors
+    /// When it cannot be made so: then nothing may be written.
+    pub(super) fn enclose(&self, batch: &str) -> std::io::Result<()> {
+        let Self::Folder(folder) = self else { return Ok(()) };
+        let of_batch = folder.join(batch);
+        DirBuilder::new().recursive(true).mode(0o700).create(&of_batch)?;
+        // It may have been there, made by somebody else.
+        set_permissions(&of_batch, Permissions::from_mode(0o700))
+    }
+
+    /// Makes an object readable by this user alone, for the day on which it is copied elsewhere with its mode.
     pub(super) fn hide(&self, batch: &str, name: &str) {
         if let Self::Folder(folder) = self {
-            let of_batch = folder.join(batch);
-            for (path, mode) in [(of_batch.join(name), 0o600), (of_batch, 0o700)] {
-                if let Err(error) = set_permissions(&path, Permissions::from_mode(mode)) {
-                    tracing::warn!(path = %path.display(), error = %error, "the mode of a file in quarantine cannot be set");
-                }
+            let path = folder.join(batch).join(name);
+            if let Err(error) = set_permissions(&path, Permissions::from_mode(0o600)) {
+                tracing::warn!(path = %path.display(), error = %error, "the mode of a file in quarantine cannot be set");
             }
         }
     }
@@ -160,7 +174,34 @@ impl HttpConnector for Connector {
             .no_proxy()
             .build()
             .map_err(|error| object_store::Error::Generic { store: "quarantine", source: Box::new(error) })?;
-        Ok(HttpClient::new(client))
+        Ok(HttpClient::new(Identified(client)))
+    }
+}
+
+tokio::task_local! {
+    /// The trace to which the requests of a task belong.
+    pub(super) static TRACE: TraceContext;
+}
+
+/// Every request has an id of its own, also a repeated one, and belongs to the trace of what is kept: by both it is found
+/// in the log of the service. They are no part of what is signed.
+#[derive(Debug)]
+struct Identified(reqwest::Client);
+
+impl HttpService for Identified {
+    fn call<'life, 'future>(
+        &'life self,
+        mut request: HttpRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'future>>
+    where
+        'life: 'future,
+        Self: 'future,
+    {
+        let trace = TRACE.try_with(TraceContext::child).unwrap_or_else(|_| TraceContext::new_root());
+        let of = |text: String| HeaderValue::try_from(text).expect("digits and hyphens");
+        request.headers_mut().insert("x-request-id", of(Uuid::now_v7().to_string()));
+        request.headers_mut().insert("traceparent", of(trace.traceparent()));
+        self.0.call(request)
     }
 }
 

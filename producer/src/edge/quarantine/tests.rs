@@ -39,9 +39,12 @@ async fn what_is_kept_is_there_byte_for_byte_and_for_this_user_alone() {
     let root = temporary.path().join("deep/er");
     let store = folder(root.clone(), 1 << 20);
     let (batch, request) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    store.keep_page(batch, request, b"<html>".to_vec(), &about()).await.expect("kept");
-    store.keep_page(batch, request, b"<HTML>\0".to_vec(), &about()).await.expect("kept again");
-    store.keep_record(batch, request, 3, b"{}".to_vec(), &about()).await.expect("kept");
+    store.keep_page(batch, request, b"<html>".to_vec(), &about(), &TraceContext::new_root()).await.expect("kept");
+    store
+        .keep_page(batch, request, b"<HTML>\0".to_vec(), &about(), &TraceContext::new_root())
+        .await
+        .expect("kept again");
+    store.keep_record(batch, request, 3, b"{}".to_vec(), &about(), &TraceContext::new_root()).await.expect("kept");
     let of_batch = root.join(batch.to_string());
     let mut names: Vec<_> = fs::read_dir(&of_batch)
         .expect("a folder")
@@ -59,12 +62,47 @@ async fn what_is_kept_is_there_byte_for_byte_and_for_this_user_alone() {
 }
 
 #[tokio::test]
+async fn nobody_else_can_enter_before_the_first_byte_is_written() {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let root = temporary.path().to_path_buf();
+    let (batch, request) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    // The folder of the store is open to all, that of the batch too, and the write itself fails: what would hide a
+    // file after it was written never runs.
+    let of_batch = root.join(batch.to_string());
+    fs::create_dir_all(of_batch.join(format!("{request}.page.json/in the way"))).expect("a folder");
+    for path in [&root, &of_batch] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a mode");
+    }
+    let store = folder(root.clone(), 1 << 20);
+    store
+        .keep_page(batch, request, b"<html>".to_vec(), &about(), &TraceContext::new_root())
+        .await
+        .expect_err("a folder is in the way");
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(&of_batch), 0o700);
+    // A batch that is new in an open store is closed from the beginning.
+    let other = Uuid::from_u128(3);
+    store.keep_page(other, request, b"<html>".to_vec(), &about(), &TraceContext::new_root()).await.expect("kept");
+    assert_eq!((mode(&root.join(other.to_string())), mode(&root)), (0o700, 0o755));
+    // Where that cannot be had, nothing is written.
+    let closed = Uuid::from_u128(4);
+    fs::write(root.join(closed.to_string()), b"").expect("a file in the way");
+    let fault = store
+        .keep_page(closed, request, b"<html>".to_vec(), &about(), &TraceContext::new_root())
+        .await
+        .expect_err("no folder");
+    assert!(matches!(fault, QuarantineFault::Open(_)), "{fault}");
+}
+
+#[tokio::test]
 async fn a_store_that_cannot_be_written_says_so() {
     let temporary = tempfile::tempdir().expect("a temporary folder");
     let file = temporary.path().join("file");
     fs::write(&file, b"").expect("a file");
     let store = folder(file, 1 << 20);
-    assert!(store.keep_page(Uuid::nil(), Uuid::nil(), b"x".to_vec(), &about()).await.is_err());
+    assert!(
+        store.keep_page(Uuid::nil(), Uuid::nil(), b"x".to_vec(), &about(), &TraceContext::new_root()).await.is_err()
+    );
 }
 
 #[tokio::test]
@@ -73,7 +111,9 @@ async fn the_oldest_makes_room_and_what_is_too_old_goes() {
     let root = temporary.path().to_path_buf();
     let store = folder(root.clone(), 20_000);
     let keep = async |request: u128| {
-        store.keep_page(Uuid::from_u128(1), Uuid::from_u128(request), vec![b'x'; 5_000], &about()).await.expect("kept");
+        let (batch, request_id) = (Uuid::from_u128(1), Uuid::from_u128(request));
+        let trace = TraceContext::new_root();
+        store.keep_page(batch, request_id, vec![b'x'; 5_000], &about(), &trace).await.expect("kept");
         // Files of one moment have no order: each gets a time of its own.
         for ending in ["page", "page.json"] {
             let path = root.join(format!("{}/{}.{ending}", Uuid::from_u128(1), Uuid::from_u128(request)));
@@ -126,6 +166,8 @@ fn addresses_are_read() {
 struct Service {
     objects: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
     refused: Arc<Mutex<Vec<String>>>,
+    /// `X-Request-ID` and `traceparent` of each request.
+    ids: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 fn hmac(key: &[u8], text: &str) -> Vec<u8> {
@@ -168,7 +210,9 @@ async fn serve(
     headers: HeaderMap,
     body: Bytes,
 ) -> axum::response::Response {
-    let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let given = header("authorization");
+    service.ids.lock().expect("a lock").push((header("x-request-id"), header("traceparent")));
     let expected = signature(&method, &uri, &headers, "secret-of-the-test").unwrap_or_default();
     if !given.contains("Credential=id-of-the-test/") || !given.ends_with(&format!("Signature={expected}")) {
         service.refused.lock().expect("a lock").push(format!("{method} {uri} {given}"));
@@ -253,9 +297,18 @@ async fn a_bucket_is_written_with_the_keys_of_the_files_and_a_true_signature() {
         Duration::from_secs(400 * 86_400),
     );
     let (batch, request) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    let kept = store.keep_page(batch, request, b"<html>".to_vec(), &about()).await;
+    let trace = TraceContext::new_root();
+    let kept = store.keep_page(batch, request, b"<html>".to_vec(), &about(), &trace).await;
     assert_eq!(*service.refused.lock().expect("a lock"), [""; 0], "{kept:?}");
     kept.expect("kept");
+    let ids = std::mem::take(&mut *service.ids.lock().expect("a lock"));
+    let each: std::collections::BTreeSet<&str> = ids.iter().map(|(id, _)| id.as_str()).collect();
+    assert!(ids.len() >= 3 && each.len() == ids.len(), "an id for each request: {ids:?}");
+    for (id, traceparent) in &ids {
+        assert_eq!(Uuid::parse_str(id).expect("an id").get_version_num(), 7);
+        let of = TraceContext::parse(traceparent).expect("a context");
+        assert_eq!((of.trace_id, of.span_id == trace.span_id), (trace.trace_id, false), "a span of the batch's trace");
+    }
     let id = format!("{batch}/{request}.page");
     let names: Vec<String> = service.objects.lock().expect("a lock").keys().cloned().collect();
     assert_eq!(names, [format!("site/a/{id}"), format!("site/a/{id}.json")]);
