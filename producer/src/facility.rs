@@ -4,6 +4,9 @@
 
 use crate::region::Region;
 
+/// Wrong lines that are named.
+const LINES_TOLD_MAX: usize = 5;
+
 /// Why a list cannot be used. A line is named by its number: what stands in it may be anything.
 #[derive(Debug, thiserror::Error)]
 pub enum FacilityFault {
@@ -13,11 +16,9 @@ pub enum FacilityFault {
     /// Far too long.
     #[error("the list of facilities is longer than 32 MiB")]
     TooLong,
-    /// A line that is no code.
-    #[error(
-        "line {0} of the list of facilities is not a code: letters, digits, '.', '_' and '-', at most 64, and no 16 digits"
-    )]
-    NoCode(usize),
+    /// Lines that are no code, by their numbers.
+    #[error("{} of the list of facilities: no code of letters, digits, '.', '_' and '-', at most 64, and not 16 digits", lines(.0))]
+    NoCode(Vec<usize>),
     /// Nothing in it.
     #[error("the list of facilities is empty")]
     Empty,
@@ -26,13 +27,26 @@ pub enum FacilityFault {
 /// Reads a list: one code a line; blank lines and what begins with `#` are passed over.
 ///
 /// # Errors
-/// The first line that is no code; a list without any.
+/// The lines that are no code; a list without any.
 pub fn parse(text: &str) -> Result<Vec<Region>, FacilityFault> {
     let text = text.trim_start_matches('\u{feff}');
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
-    let codes = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    let read = codes.map(|(number, code)| Region::facility(code).ok_or(FacilityFault::NoCode(number)));
-    in_order(read.collect::<Result<_, _>>()?).ok_or(FacilityFault::Empty)
+    let (mut codes, mut wrong) = (Vec::new(), Vec::new());
+    for (number, code) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+        match Region::facility(code) {
+            Some(code) => codes.push(code),
+            None => wrong.push(number),
+        }
+    }
+    if wrong.is_empty() { in_order(codes).ok_or(FacilityFault::Empty) } else { Err(FacilityFault::NoCode(wrong)) }
+}
+
+/// `line 2`, `lines 2, 3, 9, 10, 12 and 400 more`.
+fn lines(wrong: &[usize]) -> String {
+    let told: Vec<String> = wrong.iter().take(LINES_TOLD_MAX).map(ToString::to_string).collect();
+    let more = wrong.len().saturating_sub(LINES_TOLD_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("line{} {}{more}", if wrong.len() == 1 { "" } else { "s" }, told.join(", "))
 }
 
 /// Each code once, in their order; none where there is not one.
@@ -74,6 +88,8 @@ mod tests {
         check("# P1\n\n", "empty");
         check("P1\nP 2\n", "line 2");
         check("P1\n\n3273015705900004\n", "line 3");
+        check("P 1\nP2\n\nP 3\n", "lines 1, 4 of");
+        check(&"P 1\n".repeat(12), "lines 1, 2, 3, 4, 5 and 7 more of");
         assert!(!parse("3273015705900004").expect_err("a NIK").to_string().contains("3273"));
     }
 }

@@ -1,8 +1,9 @@
-//! `sisdmk validate`: the configuration, the source's profile and the status mapping, without a
-//! connection. All faults at once.
+//! `sisdmk validate`: the configuration, the source's profile, its list of facilities and the status mapping,
+//! without a connection. All faults at once.
 
 use platform::exit::Failure;
 use platform::settings::{ConfigErrors, Link, Settings, links};
+use producer::probe;
 use producer::profile::Profile;
 use rules::Rules;
 use schemas::layout::{self, Layout};
@@ -65,6 +66,17 @@ pub(crate) fn run(settings: &Settings) -> Outcome {
                 ),
             ));
             result["profile"] = json!(profile.source());
+            // That the list is missing is told above, with what else the profile needs.
+            let told =
+                settings.opt_path("source.facilities_file").is_none() && settings.list("source.regions").is_empty();
+            match probe::facilities(settings, &profile) {
+                Ok(Some(count)) => {
+                    lines.push(("facilities", counted(count, "code", "codes")));
+                    result["facilities"] = json!(count);
+                }
+                Err(failure) if !told => faults.push(platform::exit::sentence(&failure)),
+                Ok(None) | Err(_) => {}
+            }
             let mapping = settings.table("rules.status_aktif");
             lines.push(("active status", counted(mapping.len(), "value mapped", "values mapped")));
             match Rules::new(layout, &mapping) {

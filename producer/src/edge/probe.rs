@@ -9,11 +9,13 @@ use crate::cycle::{Ask, Fault};
 use crate::edge::facilities;
 use crate::edge::sisdmk::{Link, query};
 use crate::page::{self, Page};
+use crate::profile::Profile;
 use crate::region::{self, Region};
 use platform::exit::Failure;
 use platform::settings::{self, Settings, links};
 use platform::telemetry::TraceContext;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -110,6 +112,21 @@ pub async fn probe(settings: &Settings, place: &Place) -> Result<Probed, Failure
     })
 }
 
+/// How many facilities the list of the configuration names; none where the source is not read by such a list.
+///
+/// # Errors
+/// Exit 2: a list that cannot be used, with its lines; settings that do not go with the profile.
+pub fn facilities(settings: &Settings, profile: &Profile) -> Result<Option<usize>, Failure> {
+    match facility_list(settings, profile)? {
+        Some(FacilityList::File(path)) => Ok(Some(listed(&path)?.len())),
+        Some(FacilityList::Source) | None => Ok(None),
+    }
+}
+
+fn listed(path: &Path) -> Result<Vec<Region>, Failure> {
+    facilities::read(path).map_err(|fault| Failure::config(format!("source.facilities_file: {fault}")))
+}
+
 /// The place as a parameter of a request.
 fn region(settings: &Settings, api: &Api, place: &Place) -> Result<Region, Failure> {
     let request = &api.profile.request;
@@ -132,9 +149,8 @@ fn region(settings: &Settings, api: &Api, place: &Place) -> Result<Region, Failu
         }
         Place::First if request.facility.is_some() => match facility_list(settings, &api.profile)? {
             Some(FacilityList::File(path)) => {
-                let codes =
-                    facilities::read(&path).map_err(|fault| usage(&format!("source.facilities_file: {fault}")))?;
-                codes.into_iter().next().ok_or_else(|| usage("source.facilities_file: the list of facilities is empty"))
+                let first = listed(&path)?.into_iter().next();
+                first.ok_or_else(|| usage("source.facilities_file: the list of facilities is empty"))
             }
             _ => Err(usage("this source is read by facility: give --facility")),
         },
