@@ -271,3 +271,82 @@ fn validate_names_what_a_profile_needs_and_the_line_that_is_wrong() {
     );
     check(&text.replacen("query_name =", "query_nam =", 1), &[&format!("line {}", line("query_name")), "query_nam"]);
 }
+
+#[test]
+fn validate_reads_the_list_of_facilities_and_names_its_wrong_lines() {
+    let (address, folder) = source(Vec::new());
+    let list = folder.path().join("facilities");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let check = |profile: &str, text: &str, regions: &str| {
+        std::fs::write(&list, text).expect("a list");
+        let settings = [
+            ("kafka.bootstrap_servers", "127.0.0.1:1"),
+            ("registry.url", "http://127.0.0.1:1"),
+            ("postgres.url", "postgres://sink@127.0.0.1:1/db"),
+            ("source.profile", profile),
+            ("source.base_url", &address),
+            ("source.username", "dinkes"),
+            ("source.password_file", &path("password")),
+            ("source.token_file", &path("token")),
+            ("identity.hmac_key_file", &path("token")),
+            ("source.facilities_file", &path("facilities")),
+            ("source.regions", regions),
+            ("security.allow_plaintext", "true"),
+        ];
+        ran_with("sisdmk validate --json", settings)
+    };
+    let good = check("biodata-facility", "P2\n# nobody\nP1\nP2\n", "");
+    assert_eq!((good.exit, &object(&good)["result"]["facilities"]), (0, &2.into()), "{good:?}");
+    let refused = |profile: &str, text: &str, regions: &str, said: &str| {
+        let printed = check(profile, text, regions);
+        let told: Value = serde_json::from_str(&printed.stdout).expect("JSON");
+        let faults: Vec<&str> =
+            told["result"]["faults"].as_array().expect("faults").iter().filter_map(Value::as_str).collect();
+        assert_eq!((printed.exit, faults.len()), (2, 1), "{faults:?}");
+        assert!(faults[0].contains(said) && !printed.stdout.contains("3273015705900004"), "{said}: {faults:?}");
+    };
+    refused("biodata-facility", "P1\n3273015705900004\nP3\nP 4\n", "", "lines 2, 4 of the list of facilities");
+    refused("biodata-facility", "# P1\n", "", "the list of facilities is empty");
+    refused("biodata-facility", "P1\n", "32", "source.regions");
+    refused("sdmk-modified", "P1\n", "", "source.facilities_file: has no meaning");
+    std::fs::remove_file(&list).expect("it was there");
+    let gone = ran_with(
+        "sisdmk validate",
+        [("source.profile", "biodata-facility"), ("source.facilities_file", &path("facilities"))],
+    );
+    assert!(gone.exit == 2 && gone.stderr.contains("the list of facilities cannot be read"), "{gone:?}");
+}
+
+/// Goal: with Kafka away, every verb that asks it ends within the time of one question, with exit code 3 and the address
+/// that does not answer, also the one that may read for ten minutes once it is there.
+/// Method: a port of this machine where nobody listens; the verbs run side by side, because each waits its 20 s.
+#[test]
+fn with_kafka_away_every_verb_that_asks_it_ends_in_time() {
+    let lines = [
+        "sisdmk dlq list --json",
+        "sisdmk dlq groups --json",
+        "sisdmk dlq show sisdmk.dlq/0/7 --json",
+        "sisdmk trace 0193a000-0000-7000-8000-0000000000ff --json",
+    ];
+    let ask = |line: &'static str| {
+        let watch = platform::clock::Stopwatch::start();
+        let settings = [
+            ("kafka.bootstrap_servers", "127.0.0.1:1"),
+            ("postgres.url", "postgres://sink@127.0.0.1:1/db"),
+            ("security.allow_plaintext", "true"),
+        ];
+        (line, ran_with(line, settings), watch.elapsed())
+    };
+    let ended: Vec<_> = std::thread::scope(|scope| {
+        let running: Vec<_> = lines.map(|line| scope.spawn(move || ask(line))).into_iter().collect();
+        running.into_iter().map(|thread| thread.join().expect("it ends")).collect()
+    });
+    for (line, printed, took) in ended {
+        let told = object(&printed);
+        assert_eq!((printed.exit, &told["error"]["code"]), (3, &"environment".into()), "{line}: {told}");
+        let (message, hint) = (told["error"]["message"].to_string(), told["error"]["hint"].to_string());
+        assert!(message.contains("sisdmk."), "what was asked for: {line}: {message}");
+        assert!(hint.contains("is Kafka running") && hint.contains("127.0.0.1:1"), "{line}: {hint}");
+        assert!(took < 2 * edge::kafka::ANSWER_MAX, "{line}: {took:?}");
+    }
+}

@@ -145,14 +145,15 @@ fn with_envelope<T>(message: &Msg<'_>, each: impl FnOnce(Envelope<'_>) -> T) -> 
 /// Hands out every dead letter there is now, without its bytes.
 pub(crate) fn read_dead_letters(settings: &Settings, mut each: impl FnMut(Envelope<'_>)) -> Result<(), Failure> {
     let config = config(settings)?;
-    blocking(|| {
-        // A broker that is away is told soon, and not after the time that much reading may take.
-        Admin::connect(&config)?.watermarks(DLQ, Deadline::after(ANSWER_MAX))?;
-        read_to_end(&config, DLQ, true, Deadline::after(READ_MAX), |message| {
-            with_envelope(message, &mut each);
-        })
-    })
-    .map_err(|fault| failure(settings, &fault))
+    blocking(|| read_whole(&config, DLQ, |message| with_envelope(message, &mut each)))
+        .map_err(|fault| failure(settings, &fault))
+}
+
+/// Hands out everything that a topic holds now.
+fn read_whole(config: &KafkaConfig, topic: &str, each: impl FnMut(&Msg<'_>)) -> Result<(), KafkaFault> {
+    // A broker that is away is told soon, and not after the time that much reading may take.
+    Admin::connect(config)?.watermarks(topic, Deadline::after(ANSWER_MAX))?;
+    read_to_end(config, topic, true, Deadline::after(READ_MAX), each)
 }
 
 /// Hands out one dead letter with its bytes; `None` where there is none.
@@ -206,7 +207,7 @@ pub(crate) fn follow(settings: &Settings, topic: &str, id: Uuid, mut each: impl 
         plain.then(|| text.to_owned())
     };
     blocking(|| {
-        read_to_end(&config, topic, true, Deadline::after(READ_MAX), |message| {
+        read_whole(&config, topic, |message| {
             let is = |bytes: Option<&[u8]>| bytes == Some(wanted.as_bytes());
             let header = |name: &str| message.header(name);
             if is(message.key) || is(header("sisdmk-request-id")) || is(header("sisdmk-batch-id")) {
