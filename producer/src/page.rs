@@ -57,6 +57,12 @@ pub enum PageFault {
     /// A name that the profile declares comes twice.
     #[error("read the answer: a declared name comes twice")]
     Twice,
+    /// The array of records has a place where nothing stands, or something behind it.
+    #[error("read the answer: its array of records is broken")]
+    Broken,
+    /// More records than any answer holds.
+    #[error("read the answer: it has too many records")]
+    TooMany,
     /// What should lead to the next page does not.
     #[error("read the answer: what leads to its next page cannot be used")]
     BadNext,
@@ -75,6 +81,8 @@ impl PageFault {
             | Self::NoRecords
             | Self::NoTotal
             | Self::Twice
+            | Self::Broken
+            | Self::TooMany
             | Self::BadNext => FaultKind::Format,
         }
     }
@@ -93,6 +101,8 @@ impl PageFault {
             Self::NoRecords => "records_missing",
             Self::NoTotal => "total_missing",
             Self::Twice => "name_twice",
+            Self::Broken => "records_broken",
+            Self::TooMany => "records_too_many",
             Self::BadNext => "next_unusable",
         }
     }
@@ -100,6 +110,10 @@ impl PageFault {
 
 /// UTF-8's mark of the byte order, which some services put before their JSON.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Most records in one answer. Each takes some 100 bytes beside its own, so that a body of nothing but `{},` would take
+/// thirty times its size.
+const RECORDS_MAX: usize = 200_000;
 
 /// Longest cursor that goes into an address.
 const CURSOR_BYTES_MAX: usize = 4 * 1024;
@@ -201,10 +215,18 @@ pub fn read(body: &[u8], content_type: Option<&str>, answer: &Answer, paging: &P
             Some(total.ok_or(PageFault::NoTotal)?)
         }
     };
-    let records = json::elements(records.ok_or(PageFault::NoRecords)?)
+    let records: Vec<Range<usize>> = json::elements(records.ok_or(PageFault::NoRecords)?)
+        .take(RECORDS_MAX + 1)
         .map(|element| element.map(|element| range_in(body, element)))
         .collect::<Result<_, _>>()
-        .map_err(|_| PageFault::NoRecords)?;
+        .map_err(|fault| match fault {
+            json::PageFault::NotArray => PageFault::NoRecords,
+            // What stood in the empty place cannot be known: to deliver the others would be to lose it.
+            _ => PageFault::Broken,
+        })?;
+    if records.len() > RECORDS_MAX {
+        return Err(PageFault::TooMany);
+    }
     let next = match next {
         None => None,
         Some(next) => cursor(next, paging)?,
@@ -387,7 +409,10 @@ mod tests {
         check(r#"{"status":200,"totalRowCount":0}"#, json, PageFault::NoRecords, Format);
         check(r#"{"status":200,"totalRowCount":0,"data":{}}"#, json, PageFault::NoRecords, Format);
         check(r#"{"status":200,"totalRowCount":0,"data":null}"#, json, PageFault::NoRecords, Format);
-        check(r#"{"status":200,"totalRowCount":1,"data":[{},]}"#, json, PageFault::NoRecords, Format);
+        for broken in ["[{},]", "[,{}]", "[{},,{}]", "[,]"] {
+            let body = format!(r#"{{"status":200,"totalRowCount":1,"data":{broken}}}"#);
+            check(&body, json, PageFault::Broken, Format);
+        }
         check(r#"{"status":200,"data":[]}"#, json, PageFault::NoTotal, Format);
         check(r#"{"status":200,"totalRowCount":-1,"data":[]}"#, json, PageFault::NoTotal, Format);
         check(r#"{"status":200,"totalRowCount":1.5,"data":[]}"#, json, PageFault::NoTotal, Format);

@@ -6,11 +6,14 @@
 //! incident burns, and its beginnings and ends alternate; cycles do not overlap; each due time is served once, and
 //! after downtime one cycle catches up.
 //! Method: everything is drawn from a seed, which is printed with a failure; `SISDMK_YEAR_SEED=n` replays one.
-//! The shell below does what the real loop does with what the pure parts say, and nothing else.
+//! The shell below does what the real loop does with what the pure parts say, and nothing else; where `broken` says so,
+//! it breaks a promise.
 
+mod broken;
 mod model;
 mod world;
 
+use broken::Broken;
 use model::{Model, Told};
 use producer::agenda::{self, First, Next};
 use producer::cycle::{Ask, Cycle, Event, FaultKind, Limits, Note, Step};
@@ -84,11 +87,12 @@ struct Year {
     durable: Durable,
     schedule: Schedule,
     limits: Limits,
+    broken: Broken,
 }
 
-fn limits() -> Limits {
+fn limits(broken: Broken) -> Limits {
     Limits {
-        tries_max: TRIES_MAX,
+        tries_max: TRIES_MAX + u32::from(broken == Broken::FifthTry),
         backoff: Duration::from_secs(1),
         backoff_max: Duration::from_secs(30),
         retry_after_max: Duration::from_secs(300),
@@ -107,7 +111,7 @@ fn limits() -> Limits {
 }
 
 impl Year {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, broken: Broken) -> Self {
         let mut chance = Chance::of(seed);
         let mut rows = Vec::new();
         for _ in 0..60 {
@@ -127,7 +131,7 @@ impl Year {
         };
         let schedule = Schedule::parse("0 */6 * * *", "Asia/Jakarta").expect("a schedule");
         let model = Model { seed, ..Model::default() };
-        Self { world, model, durable: Durable::default(), schedule, limits: limits() }
+        Self { world, model, durable: Durable::default(), schedule, limits: limits(broken), broken }
     }
 
     /// Lives until `end`; a process dies now and then and stays away for a while.
@@ -149,6 +153,9 @@ impl Year {
         let (came_up, jitter, token) = (self.world.now, self.draw_jitter(), self.world.token_file);
         let mut process = Process { came_up, jitter, token, running: None };
         (self.model.refused, self.model.tries) = (0, BTreeMap::new());
+        if self.broken == Broken::NoCatchUp {
+            self.durable.schedule.last_due = self.durable.schedule.last_due.map(|_| Timestamp(came_up));
+        }
         if let Some(open) = self.durable.batch.clone().filter(|batch| batch.state == BatchState::Open) {
             process.running = Some(self.resume(open));
         } else {
@@ -226,7 +233,7 @@ impl Year {
         let (came_up, now) = (Timestamp(process.came_up), Timestamp(self.world.now));
         let asked_at = self.world.now + self.world.chance.between(HOUR, 8 * DAY);
         match agenda::next(&self.schedule, &self.durable.schedule, came_up, now, jitter) {
-            Next::Start { due } => return self.start(process, BatchKind::Scheduled, Some(due)),
+            Next::Start { due } => return self.start_due(process, due),
             Next::Credentials if self.world.token_file != process.token => {
                 self.may_ask(process);
                 if self.durable.schedule.enabled {
@@ -247,6 +254,18 @@ impl Year {
         }
     }
 
+    fn start_due(&mut self, process: &mut Process, due: Timestamp) {
+        let former = self.durable.schedule.last_due;
+        let due = match former.filter(|_| self.broken == Broken::ManyCatchUps) {
+            Some(former) => Timestamp(model::due_until(former.0) + 6 * HOUR),
+            None => due,
+        };
+        self.start(process, BatchKind::Scheduled, Some(due));
+        if self.broken == Broken::ServedTwice {
+            self.durable.schedule.last_due = former.or(Some(Timestamp(due.0 - HOUR)));
+        }
+    }
+
     fn operate(&mut self, process: &mut Process) {
         let was_stopped = self.durable.schedule.stopped_for.is_some();
         match self.world.chance.below(4) {
@@ -259,6 +278,7 @@ impl Year {
                 self.durable.schedule = agenda::switched(&self.durable.schedule, false);
             }
             _ => {
+                self.model.stopped = None;
                 self.durable.schedule = agenda::switched(&self.durable.schedule, true);
                 self.may_ask(process);
                 if was_stopped {
@@ -270,6 +290,9 @@ impl Year {
 
     /// The next thing that happens to a lane of the batch that runs.
     fn step(&mut self, process: &mut Process) {
+        if self.broken == Broken::Overlap && self.world.chance.one_in(50) {
+            return self.start(process, BatchKind::Manual, None);
+        }
         let running = process.running.as_mut().expect("a batch runs");
         let ready = (0..LANES).filter_map(|lane| running.lanes[lane].as_ref().map(|(at, _)| (*at, lane))).min();
         let (at, lane) = ready.unwrap_or_else(|| panic!("seed {}: all lanes rest, the batch is open", self.model.seed));
@@ -289,7 +312,8 @@ impl Year {
                     if self.world.weather == Weather::ClockApart && outcome.is_ok() {
                         let batch = running.cycle.batch().clone();
                         running.met.insert(IncidentKind::Clock);
-                        meet(&mut self.durable, &mut self.model, IncidentKind::Clock, None, &batch, self.world.now);
+                        let (durable, model) = (&mut self.durable, &mut self.model);
+                        meet(durable, model, self.broken, IncidentKind::Clock, None, &batch, self.world.now);
                     }
                     running.good_answers += u64::from(outcome.is_ok());
                     outcome.map_or_else(|fault| Event::Fault { fault, chance: 0.5 }, Event::Page)
@@ -316,7 +340,7 @@ impl Year {
                         };
                         running.met.insert(kind);
                         let batch = running.cycle.batch().clone();
-                        meet(&mut self.durable, &mut self.model, kind, Some(region), &batch, now);
+                        meet(&mut self.durable, &mut self.model, self.broken, kind, Some(region), &batch, now);
                     }
                     _ => {}
                 }
@@ -325,7 +349,7 @@ impl Year {
             running.lanes[lane] = None;
             match step {
                 Step::Fetch(ask) => {
-                    self.model.puts(lane, &ask, self.durable.schedule.stopped_for.is_some());
+                    self.model.puts(lane, &ask, self.world.token_file);
                     let took = self.world.chance.below(2 * SECOND) + SECOND / 10;
                     running.lanes[lane] = Some((now + took, Waiting::Answer { ask, token: process.token }));
                     return;
@@ -343,7 +367,14 @@ impl Year {
                     }
                     event = Event::Token { changed };
                 }
-                Step::Publish(slice) => {
+                Step::Publish(mut slice) => {
+                    match self.broken {
+                        Broken::MarkTooFar => {
+                            slice.watermark.iter_mut().for_each(|mark| mark.watermark.0 += HOUR);
+                        }
+                        Broken::PageLost => drop(slice.pages.pop()),
+                        _ => {}
+                    }
                     if let Some(mark) = slice.watermark {
                         self.durable.watermarks.insert(slice.region.clone(), mark);
                     }
@@ -367,10 +398,14 @@ impl Year {
         let now = self.world.now;
         if status == BatchStatus::AuthFailed {
             met.insert(IncidentKind::AuthFailed);
-            meet(&mut self.durable, &mut self.model, IncidentKind::AuthFailed, None, &batch, now);
+            let (durable, model) = (&mut self.durable, &mut self.model);
+            meet(durable, model, self.broken, IncidentKind::AuthFailed, None, &batch, now);
+            self.model.stopped = Some(process.token);
         }
-        self.durable.schedule = agenda::ended(&self.durable.schedule, status, String::new);
-        if good_answers > 0 {
+        if self.broken != Broken::StopForgotten {
+            self.durable.schedule = agenda::ended(&self.durable.schedule, status, String::new);
+        }
+        if good_answers > 0 && self.broken != Broken::NeverOver {
             let configured = PROVINCES.map(str::to_owned);
             for (kind, record) in incident::resolved(&mut self.durable.incidents, &met, &batch, &configured) {
                 let webhook = BTreeSet::from([Target::Webhook]);
@@ -393,6 +428,11 @@ impl Year {
             self.world.webhook_down_until = self.world.now + self.world.chance.between(HOUR, 2 * DAY);
             return;
         }
+        match self.broken {
+            Broken::MessageLost => drop(self.durable.notices.remove(0)),
+            Broken::MessageAhead => self.durable.notices.rotate_right(1),
+            _ => {}
+        }
         for notice in self.durable.notices.clone() {
             self.model.heard.push((notice.id, notice.kind, notice.phase));
             if self.world.chance.one_in(10) {
@@ -406,6 +446,7 @@ impl Year {
 fn meet(
     durable: &mut Durable,
     model: &mut Model,
+    broken: Broken,
     kind: IncidentKind,
     region: Option<Region>,
     batch: &BatchRecord,
@@ -419,7 +460,8 @@ fn meet(
         request_id: None,
         trace_id: String::new(),
     };
-    if let Some(open) = incident::opened(&durable.incidents, kind, record.clone()) {
+    let known = if broken == Broken::BurnsTwice { IncidentsRecord::new() } else { durable.incidents.clone() };
+    if let Some(open) = incident::opened(&known, kind, record.clone()) {
         durable.incidents = open;
         let notice = incident::begun(kind, &record, &BTreeSet::from([Target::Webhook]));
         model.tells(&notice);
@@ -427,14 +469,15 @@ fn meet(
     }
 }
 
-fn year(seed: u64) -> Model {
-    let mut year = Year::new(seed);
+fn year(seed: u64, broken: Broken) -> Model {
+    let mut year = Year::new(seed, broken);
     year.run(BEGIN + 366 * DAY, true);
     // Then all is well for a week, and everything must be.
     (year.world.weather, year.world.weather_until) = (Weather::Fine, i64::MAX);
     (year.world.token_file, year.world.new_token_at) = (year.world.good_token, None);
     year.world.webhook_down_until = year.world.now;
     year.durable.schedule = agenda::may_ask(&agenda::switched(&year.durable.schedule, true));
+    year.model.stopped = None;
     year.run(year.world.now + 8 * DAY, false);
     let Year { model, world, durable, .. } = year;
     assert_eq!(durable.incidents, IncidentsRecord::new(), "seed {seed}: something burns in fine weather");
@@ -465,13 +508,13 @@ fn a_year_goes_by_and_every_promise_holds() {
     let one = std::env::var("SISDMK_YEAR_SEED").ok().and_then(|text| text.parse().ok());
     if let Some(seed) = one {
         println!("SISDMK_YEAR_SEED={seed}");
-        year(seed);
+        year(seed, Broken::Nothing);
         return;
     }
     let mut sums = Model::default();
     for seed in 1..=20 {
         println!("SISDMK_YEAR_SEED={seed}");
-        let model = year(seed);
+        let model = year(seed, Broken::Nothing);
         sums.batches += model.batches;
         sums.catch_ups += model.catch_ups;
         sums.crashes += model.crashes;

@@ -24,6 +24,8 @@ pub(crate) struct Model {
     pub(crate) tries: BTreeMap<usize, (String, u32)>,
     /// Refused requests since there were other credentials, an operator resumed or the process began.
     pub(crate) refused: usize,
+    /// The token with which the source refused us, until there is another one or an operator resumes.
+    pub(crate) stopped: Option<u32>,
     pub(crate) burning: BTreeSet<IncidentKind>,
     pub(crate) told: Vec<Told>,
     pub(crate) heard: Vec<Told>,
@@ -62,9 +64,13 @@ impl Model {
         assert!(until <= next + JITTER_MAX, "seed {}: a due time passes unserved", self.seed);
     }
 
-    pub(crate) fn puts(&mut self, lane: usize, ask: &Ask, stopped: bool) {
+    /// `token`: the one that stands in the file now.
+    pub(crate) fn puts(&mut self, lane: usize, ask: &Ask, token: u32) {
         let seed = self.seed;
-        assert!(!stopped, "seed {seed}: a request while the credentials are refused");
+        if self.stopped.is_some_and(|refused| refused != token) {
+            self.stopped = None;
+        }
+        assert_eq!(self.stopped, None, "seed {seed}: a request while the credentials are refused");
         let text = format!("{ask:?}");
         let entry = self.tries.entry(lane).or_default();
         if entry.0 != text {

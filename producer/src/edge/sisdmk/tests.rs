@@ -5,6 +5,7 @@ mod auth;
 mod drive;
 mod lies;
 mod listed;
+mod peak;
 mod third;
 mod tls;
 
@@ -19,7 +20,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -33,52 +34,71 @@ enum Script {
     Send(Vec<u8>),
     /// Sends these bytes and keeps the connection open without another one.
     Hang(Vec<u8>),
-    /// Sends this byte by byte, never ending.
-    Drip(Vec<u8>),
+    /// Sends `head` and then the same piece again and again, as long as somebody reads.
+    Drip { head: Vec<u8>, piece: Vec<u8>, pause: Duration },
 }
 
-/// Serves one script a connection, in order, and hands out each request: its head and, with a length, its body.
+/// A byte now and then, never a whole head.
+fn drip() -> Script {
+    Script::Drip { head: Vec::new(), piece: b"H".to_vec(), pause: Duration::from_millis(5) }
+}
+
+/// Serves one script a connection, in order, and hands out each request: its head and, with a length, its body. On a
+/// thread of its own, so that what it holds is not taken for what the reader holds.
 async fn serve(scripts: Vec<Script>) -> (String, mpsc::UnboundedReceiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.set_nonblocking(true).expect("a mode");
     let address = format!("http://{}", listener.local_addr().expect("an address"));
     let (heads, received) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        for script in scripts {
-            let (mut stream, _) = listener.accept().await.expect("a connection");
-            let heads = heads.clone();
-            tokio::spawn(async move {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    match stream.read_u8().await {
-                        Ok(byte) => head.push(byte),
-                        Err(_) => return,
-                    }
-                }
-                let text = String::from_utf8(head.clone()).expect("text").to_ascii_lowercase();
-                let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
-                let mut body = vec![0; length.map_or(0, |length| length.trim().parse().expect("a length"))];
-                if stream.read_exact(&mut body).await.is_err() {
-                    return;
-                }
-                head.extend_from_slice(&body);
-                let _ = heads.send(String::from_utf8(head).expect("text"));
-                match script {
-                    Script::Send(bytes) => drop(stream.write_all(&bytes).await),
-                    Script::Hang(bytes) => {
-                        drop(stream.write_all(&bytes).await);
-                        let _ = stream.read_u8().await;
-                    }
-                    Script::Drip(bytes) => loop {
-                        if stream.write_all(&bytes).await.is_err() {
-                            return;
-                        }
-                        tokio::time::sleep(Duration::from_millis(5)).await;
-                    },
-                }
-            });
-        }
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async move {
+            let listener = TcpListener::from_std(listener).expect("a listener");
+            let mut connections = tokio::task::JoinSet::new();
+            for script in scripts {
+                let (stream, _) = listener.accept().await.expect("a connection");
+                connections.spawn(play(script, stream, heads.clone()));
+            }
+            // Nobody listens any more.
+            drop((listener, heads));
+            connections.join_all().await;
+        });
     });
     (address, received)
+}
+
+/// One connection.
+async fn play(script: Script, mut stream: TcpStream, heads: mpsc::UnboundedSender<String>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return,
+        }
+    }
+    let text = String::from_utf8(head.clone()).expect("text").to_ascii_lowercase();
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.trim().parse().expect("a length"))];
+    if stream.read_exact(&mut body).await.is_err() {
+        return;
+    }
+    head.extend_from_slice(&body);
+    let _ = heads.send(String::from_utf8(head).expect("text"));
+    match script {
+        Script::Send(bytes) => drop(stream.write_all(&bytes).await),
+        Script::Hang(bytes) => {
+            drop(stream.write_all(&bytes).await);
+            let _ = stream.read_u8().await;
+        }
+        Script::Drip { head, piece, pause } => {
+            if stream.write_all(&head).await.is_err() {
+                return;
+            }
+            while stream.write_all(&piece).await.is_ok() {
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
 }
 
 fn secret(folder: &Path, name: &str, content: &str) -> String {
@@ -203,7 +223,7 @@ async fn time_and_size_are_bounded() {
     };
     check(Script::Hang(Vec::new()), "timeout").await;
     check(Script::Hang(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{".to_vec()), "timeout").await;
-    check(Script::Drip(b"H".to_vec()), "timeout").await;
+    check(drip(), "timeout").await;
     // Announced as too large, and too large without a word.
     check(Script::Hang(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n{".to_vec()), "body_too_large").await;
     let mut endless = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n".to_vec();

@@ -1,5 +1,5 @@
 //! Answers that lie, from the bytes on the wire to what is published: how often is asked, how long is waited, that
-//! nothing false goes out and that no watermark passes what may be missing.
+//! nothing false goes out, that no watermark passes what may be missing, and what it costs in memory.
 
 use super::drive::{Ran, region};
 use super::*;
@@ -7,6 +7,9 @@ use crate::state::BatchStatus;
 
 /// The waits between four tries, all chances at their worst.
 const WAITS: [u64; 3] = [1, 2, 4];
+
+/// The most that the reader may hold at a time for a source whose bodies have 64 KiB at most, whatever comes.
+const SMALL_PEAK_MAX: usize = 1 << 20;
 
 fn json(body: &str) -> Script {
     Script::Send(answer("200 OK\r\ndate: Mon, 23 Nov 2026 00:00:00 GMT", body.as_bytes()))
@@ -27,12 +30,28 @@ async fn run(scripts: Vec<Script>, more: &[(&str, &str)]) -> (Ran, usize) {
     let quarantine = format!("file://{}", folder.path().join("quarantine").display());
     let mut settings = vec![("quarantine.url", quarantine.as_str())];
     settings.extend_from_slice(more);
-    let ran = region(&address, folder.path(), &settings).await;
+    let (ran, peak) = peak::of(region(&address, folder.path(), &settings)).await;
+    // Of a request that was given up the server may not have heard yet.
     let mut requests = 0;
+    while requests < ran.batch.requests && heads.recv().await.is_some() {
+        requests += 1;
+    }
     while heads.try_recv().is_ok() {
         requests += 1;
     }
-    (ran, requests)
+    let peak_max = body_bytes_max(&settings).map_or(SMALL_PEAK_MAX, |bytes| bytes * BODIES_MAX + SMALL_PEAK_MAX);
+    assert!(peak <= peak_max, "{peak} bytes at a time, {peak_max} are allowed");
+    (ran, usize::try_from(requests).expect("few"))
+}
+
+/// Bodies of the largest size that fit into the most that the reader may hold at a time: the body as it grows, and what
+/// is known about its records.
+const BODIES_MAX: usize = 4;
+
+/// What a test sets in MiB, if it does.
+fn body_bytes_max(settings: &[(&str, &str)]) -> Option<usize> {
+    let (_, value) = settings.iter().find(|(key, _)| *key == "source.body_bytes_max")?;
+    Some(value.strip_suffix("MiB")?.parse::<usize>().expect("a number") << 20)
 }
 
 /// The same answer four times, and then the slice is given up: nothing out, no watermark.
@@ -85,9 +104,18 @@ async fn bombs_and_drips_are_bounded() {
     packer.write_all(&vec![b' '; 10_000_000]).expect("packed");
     let bomb = answer("200 OK\r\ncontent-encoding: gzip", &packer.finish().expect("packed"));
     never(Script::Send(bomb), "body_too_large", BatchStatus::Failed, &[]).await;
-    // A byte now and then: the time of a request is over all of it.
+    // A byte now and then, each in time: the time of a request is over all of it. Here a byte each 50 ms against
+    // 300 ms, as it were one each 5 s against 30 s.
     let short = [("source.request_timeout", "300ms")];
-    never(Script::Drip(b"H".to_vec()), "timeout", BatchStatus::Failed, &short).await;
+    let slow = |head: &[u8], piece: &[u8]| Script::Drip {
+        head: head.to_vec(),
+        piece: piece.to_vec(),
+        pause: Duration::from_millis(50),
+    };
+    never(slow(b"", b"H"), "timeout", BatchStatus::Failed, &short).await;
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 60000\r\n\r\n{";
+    never(slow(head, b" "), "timeout", BatchStatus::Failed, &short).await;
+    never(slow(b"HTTP/1.1 200 OK\r\nx: ", b"y"), "timeout", BatchStatus::Failed, &short).await;
     never(
         Script::Hang(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{".to_vec()),
         "timeout",
@@ -95,6 +123,43 @@ async fn bombs_and_drips_are_bounded() {
         &short,
     )
     .await;
+}
+
+/// Goal: an answer as large as any may be, or larger, costs a known multiple of `source.body_bytes_max` and no more.
+/// Method: the cap that ships, and bodies that are endless, that unpack to three times the cap, that open brackets to the
+/// end, that hold millions of records of two bytes, and one record that is nearly all of it. One try each.
+#[tokio::test]
+async fn what_is_as_large_as_it_may_be_costs_a_known_multiple() {
+    use BatchStatus::{Complete, Failed, FormatChanged};
+    let cap = 32 << 20;
+    let settings = [("source.body_bytes_max", "32MiB"), ("source.retries", "0"), ("source.request_timeout", "60s")];
+    let check = async |script: Script, code: Option<&str>, status: BatchStatus, fetched: u64| {
+        let (ran, requests) = run(vec![script], &settings).await;
+        assert_eq!((requests, ran.failed.first().copied(), ran.batch.status), (1, code, Some(status)));
+        assert_eq!((ran.batch.fetched, ran.watermark().is_some()), (fetched, false), "{code:?}");
+    };
+    let endless = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"data\":[".to_vec();
+    let flood = Script::Drip { head: endless, piece: b"{\"A\":1},".repeat(10_000), pause: Duration::ZERO };
+    check(flood, Some("body_too_large"), Failed, 0).await;
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    for _ in 0..96 {
+        packer.write_all(&[b' '; 1 << 20]).expect("packed");
+    }
+    let bomb = packer.finish().expect("packed");
+    assert!(bomb.len() < 200_000, "{}", bomb.len());
+    check(Script::Send(answer("200 OK\r\ncontent-encoding: gzip", &bomb)), Some("body_too_large"), Failed, 0).await;
+
+    let of = |piece: &str, end: &str| {
+        let head = r#"{"status":200,"totalRowCount":1,"data":["#;
+        let count = (cap - head.len() - end.len()) / piece.len();
+        json(&format!("{head}{}{end}", piece.repeat(count)))
+    };
+    check(of("[", ""), Some("cut_body"), Failed, 0).await;
+    check(of("{\"a\":[", ""), Some("cut_body"), Failed, 0).await;
+    check(of("{},", "{}]}"), Some("records_too_many"), FormatChanged, 0).await;
+    // One record larger than any may be: it goes into quarantine, and its slice is complete.
+    let body = format!(r#"{{"status":200,"totalRowCount":1,"data":["{}"]}}"#, "x".repeat(cap - 100));
+    check(json(&body), None, Complete, 1).await;
 }
 
 #[tokio::test]
@@ -148,6 +213,24 @@ async fn a_record_that_no_parser_takes_does_not_spoil_its_ninety_nine_neighbours
         assert_eq!(first.map(|(_, bytes)| bytes), Some(broken), "{shown}");
         assert_eq!(ran.batch.status, Some(BatchStatus::Complete), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn a_list_with_an_empty_place_is_another_shape_and_its_page_is_kept() {
+    let (one, two) = (person(1), person(2));
+    for broken in [format!("{one},{two},"), format!("{one},,{two}"), format!(",{one},{two}")] {
+        // Also where the total says that all are there: who leaves out what he cannot write counts as he likes.
+        never(json(&page(2, &[&broken])), "records_broken", BatchStatus::FormatChanged, &[]).await;
+    }
+    // A comma that is missing makes one record of two, which goes out with its bytes and becomes a dead letter; the total
+    // tells that one is short, and the second read finds the same.
+    let glued = format!("{one} {two}");
+    let body = page(3, &[&glued, &person(3)]);
+    let empty = page(3, &[]);
+    let (ran, requests) = run(vec![json(&body), json(&empty), json(&body), json(&empty)], &[]).await;
+    assert_eq!((requests, ran.records().0, ran.batch.status), (4, 2, Some(BatchStatus::Complete)));
+    let first = ran.slices.iter().flat_map(|slice| &slice.pages).flat_map(|page| page.records()).next();
+    assert_eq!(first.map(|(_, bytes)| bytes), Some(glued.as_bytes()));
 }
 
 #[tokio::test]
