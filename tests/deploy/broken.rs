@@ -173,6 +173,27 @@ fn monitoring_of_what_is_not_there_is_found() {
     check(target(json!("sink:9109")), "nobody answers at sink:9109");
     check(target(json!("sinks:9103")), "sink is not asked");
     check(|it| it.prometheus["rule_files"] = json!(["rules.yml"]), "other rule files than");
+    let told = |value: Value| {
+        move |it: &mut Deployment| {
+            it.prometheus["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = value.clone();
+        }
+    };
+    check(told(json!(["alertmanager:9094"])), "nobody answers at alertmanager:9094");
+    check(told(json!(["alerts:9093"])), "nobody answers at alerts:9093");
+    check(told(json!([])), "no Alertmanager is told");
+    check(|it| it.prometheus["alerting"] = Value::Null, "no Alertmanager is told");
+    check(
+        set("/services/alertmanager/volumes/0", json!("./monitoring/prometheus:/etc/alertmanager:ro")),
+        "/etc/alertmanager/alertmanager.yml is not there",
+    );
+    check(
+        set("/services/alertmanager/command/0", json!("--config.file=/etc/alertmanager/other.yml")),
+        "/etc/alertmanager/other.yml is not there",
+    );
+    let other = |from, to| replace(|it| &mut it.settings, from, to);
+    check(other("alertmanager:9093", "prometheus:9090"), "alerts.alertmanager_url is not the service alertmanager");
+    check(other("http://alertmanager:9093", "http://alertmanager:9094"), "alertmanager does not answer on port 9094");
+    check(other("alertmanager_url = ", "webhook_url = "), "alerts.alertmanager_url is not the service alertmanager");
     let first = |it: &mut Deployment, key: &str, value: Value| it.dashboard["panels"][0]["targets"][0][key] = value;
     check(
         move |it| first(it, "expr", json!("sisdmk_record_total")),

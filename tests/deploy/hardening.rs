@@ -5,12 +5,13 @@ use serde_json::Value;
 use crate::deployment::{Deployment, entries, leaves, text, texts};
 
 /// Where images may come from; one of another name is a decision, not a typing error.
-pub(crate) const IMAGES: [&str; 7] = [
+pub(crate) const IMAGES: [&str; 8] = [
     "apache/kafka",
     "apicurio/apicurio-registry",
     "ghcr.io/kafbat/kafka-ui",
     "grafana/grafana",
     "postgres",
+    "prom/alertmanager",
     "prom/prometheus",
     "sisdmk-stream",
 ];

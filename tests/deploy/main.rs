@@ -5,6 +5,7 @@
 //! as they are have none, and each of many small changes to them (`broken`) has the fault that belongs to it.
 //! What this cannot know: whether the images exist under these tags, and how their programs behave.
 
+mod alerts;
 mod broken;
 mod deployment;
 mod hardening;

@@ -14,6 +14,8 @@ pub(crate) fn faults(deployment: &Deployment) -> Vec<String> {
     let mut faults = scraped(deployment);
     let metrics = metrics();
     faults.extend(rules(deployment, &metrics));
+    faults.extend(told(deployment));
+    faults.extend(["alertmanager", "prometheus"].iter().filter_map(|name| configuration(deployment, name)));
     let source = &yaml("monitoring/grafana/provisioning/datasources/prometheus.yml")["datasources"][0];
     if source["url"] != "http://prometheus:9090" {
         faults.push("grafana: the data source is not the service prometheus".to_owned());
@@ -41,6 +43,46 @@ pub(crate) fn faults(deployment: &Deployment) -> Vec<String> {
         }
     }
     faults
+}
+
+/// Whoever has an alert, Prometheus or the producer, tells the Alertmanager that is there.
+fn told(deployment: &Deployment) -> Vec<String> {
+    let mut faults = Vec::new();
+    let toml = deployment.toml();
+    let alertmanagers = &deployment.prometheus["alerting"]["alertmanagers"];
+    let targets: Vec<&str> = alertmanagers
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|group| group["static_configs"].as_array().into_iter().flatten())
+        .flat_map(|group| texts(&group["targets"]))
+        .collect();
+    if targets.is_empty() {
+        faults.push("prometheus.yml: no Alertmanager is told".to_owned());
+    }
+    for target in targets {
+        let (host, port) = target.split_once(':').unwrap_or((target, ""));
+        let service = &deployment.compose["services"][host];
+        if service.is_null() || !answers(service, &toml, host, port) {
+            faults.push(format!("prometheus.yml: nobody answers at {target}"));
+        }
+    }
+    let url = toml.get("alerts").and_then(|alerts| alerts.get("alertmanager_url")).and_then(toml::Value::as_str);
+    if url.is_none_or(|url| !url.starts_with("http://alertmanager:")) {
+        faults.push("deploy/compose/sisdmk.toml: alerts.alertmanager_url is not the service alertmanager".to_owned());
+    }
+    faults
+}
+
+/// The file that a service is started with is there, by the folder that is mounted.
+fn configuration(deployment: &Deployment, name: &str) -> Option<String> {
+    let service = &deployment.compose["services"][name];
+    let file = texts(&service["command"]).into_iter().find_map(|word| word.strip_prefix("--config.file="));
+    let Some(file) = file else { return Some(format!("service {name}: it is given no configuration")) };
+    let there = texts(&service["volumes"]).into_iter().filter_map(|mount| mount.strip_suffix(":ro")?.split_once(':'));
+    let mut there =
+        there.filter_map(|(folder, at)| Some(root().join(folder).join(file.strip_prefix(at)?.strip_prefix('/')?)));
+    (!there.any(|path| path.exists())).then(|| format!("service {name}: {file} is not there"))
 }
 
 /// The rule files that Prometheus is told of are there, and their expressions know our metrics and labels.
@@ -89,6 +131,20 @@ fn each_alert_fires_when_it_should_and_not_before() {
         .expect("promtool of the package prometheus runs; scripts/install.sh installs it");
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("SUCCESS"), "{text}");
+}
+
+/// What the servers themselves say of their files.
+#[test]
+fn the_servers_take_their_configurations() {
+    for (program, arguments) in [
+        ("promtool", ["check", "config", "monitoring/prometheus/prometheus.yml"].as_slice()),
+        ("amtool", &["check-config", "monitoring/alertmanager/alertmanager.yml"]),
+    ] {
+        let output = Command::new(program).args(arguments).current_dir(root()).output();
+        let output = output.unwrap_or_else(|error| panic!("{program}: {error}; scripts/install.sh installs it"));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && text.contains("SUCCESS"), "{program}: {text}");
+    }
 }
 
 /// Each stage is asked on the port where it listens, and nobody else is.
