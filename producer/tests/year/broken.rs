@@ -15,6 +15,8 @@ pub(crate) enum Broken {
     MarkTooFar,
     /// A slice goes out without its last page.
     PageLost,
+    /// A region that was planned is neither read nor given up.
+    RegionForgotten,
     /// One try more than is allowed.
     FifthTry,
     /// Nobody remembers that the credentials were refused.
@@ -50,6 +52,7 @@ fn a_year_in_which_a_promise_is_broken_is_found_out() {
     };
     check(Broken::MarkTooFar, "the watermark has passed row");
     check(Broken::PageLost, "the watermark has passed row");
+    check(Broken::RegionForgotten, "a region is forgotten");
     check(Broken::FifthTry, "5 tries of one request");
     check(Broken::StopForgotten, "a request while the credentials are refused");
     check(Broken::BurnsTwice, "Firing twice");

@@ -101,7 +101,7 @@ fn limits(broken: Broken) -> Limits {
         hold_bytes_max: 1 << 20,
         record_bytes_max: 1_000,
         can_quarantine: true,
-        page_rows_max: Some(5),
+        page_rows_max: Some(3),
         paging: PagingKind::Page,
         request_interval: Duration::from_millis(100),
         lookback: Duration::from_secs(600),
@@ -128,6 +128,8 @@ impl Year {
             good_token: 1,
             new_token_at: None,
             webhook_down_until: BEGIN,
+            passes: 0,
+            left_out: None,
         };
         let schedule = Schedule::parse("0 */6 * * *", "Asia/Jakarta").expect("a schedule");
         let model = Model { seed, ..Model::default() };
@@ -378,8 +380,7 @@ impl Year {
                     if let Some(mark) = slice.watermark {
                         self.durable.watermarks.insert(slice.region.clone(), mark);
                     }
-                    let started = slice.watermark.map_or(i64::MAX, |mark| mark.slice_started_at.0);
-                    self.model.publishes(&self.world, &slice.pages, started);
+                    self.model.publishes(&slice.pages);
                     self.model.no_watermark_passes_a_gap(&self.world, &self.durable.watermarks);
                     self.durable.batch = Some(slice.batch.clone());
                     running.wake(now);
@@ -392,9 +393,13 @@ impl Year {
         }
     }
 
-    fn end(&mut self, batch: BatchRecord, process: &mut Process) {
+    fn end(&mut self, mut batch: BatchRecord, process: &mut Process) {
         let Running { mut met, good_answers, .. } = process.running.take().expect("a batch ran");
         let status = batch.status.unwrap_or(BatchStatus::Complete);
+        if self.broken == Broken::RegionForgotten {
+            batch.committed.pop();
+        }
+        self.model.ends(&batch);
         let now = self.world.now;
         if status == BatchStatus::AuthFailed {
             met.insert(IncidentKind::AuthFailed);

@@ -6,10 +6,10 @@ use producer::cycle::{Arrived, Ask, Fault, FaultKind};
 use producer::hold::HeldPage;
 use producer::incident::{Notice, Phase};
 use producer::region::Region;
-use producer::state::{BatchRecord, IncidentKind, WatermarkRecord};
+use producer::state::{BatchRecord, BatchStatus, IncidentKind, WatermarkRecord};
 use uuid::Uuid;
 
-use crate::world::World;
+use crate::world::{self, World};
 use crate::{HOUR, JITTER_MAX, LANES, TRIES_MAX};
 
 pub(crate) type Told = (Uuid, IncidentKind, Phase);
@@ -91,14 +91,22 @@ impl Model {
         assert!(self.refused <= LANES + 1, "seed {}: {} refused requests", self.seed, self.refused);
     }
 
-    pub(crate) fn publishes(&mut self, world: &World, pages: &[HeldPage], started: i64) {
+    pub(crate) fn publishes(&mut self, pages: &[HeldPage]) {
         for (_, record) in pages.iter().flat_map(HeldPage::records) {
-            let stamp = world.rows[usize::from(record[0])].stamp;
-            // Changed since its page was given out: then no watermark of this slice may pass it.
-            if stamp <= started {
-                self.published.insert(record[0], stamp);
-            }
+            // As it was given out: it may have changed since.
+            let (row, stamp) = world::read(record);
+            let newest = self.published.entry(row).or_insert(stamp);
+            *newest = stamp.max(*newest);
         }
+    }
+
+    /// Each region is read or given up, unless the batch ended before its end.
+    pub(crate) fn ends(&self, batch: &BatchRecord) {
+        let done = |region: &String| batch.committed.contains(region) || batch.failed.contains(region);
+        let whole = batch.status == Some(BatchStatus::Complete);
+        let seed = self.seed;
+        assert!(!whole || batch.planned.iter().all(done), "seed {seed}: a region is forgotten: {batch:?}");
+        assert!(!whole || batch.failed.is_empty(), "seed {seed}: complete, and a region is not: {batch:?}");
     }
 
     pub(crate) fn no_watermark_passes_a_gap(&self, world: &World, marks: &BTreeMap<Region, WatermarkRecord>) {

@@ -46,6 +46,17 @@ pub(crate) enum Weather {
     Html(&'static str),
     Refusing,
     ClockApart,
+    /// Of this province each pass leaves out another row, and the total may be one too many.
+    Shifting(&'static str, u64),
+}
+
+/// Bytes of a record: the row's number, and its stamp.
+pub(crate) const RECORD_BYTES: usize = 9;
+
+/// What a record says: its row, and the stamp with which it was given out.
+pub(crate) fn read(record: &[u8]) -> (u8, i64) {
+    let (row, stamp) = record.split_first().expect("a record");
+    (*row, i64::from_be_bytes(stamp.try_into().expect("a stamp")))
 }
 
 /// A row of the source.
@@ -67,6 +78,9 @@ pub(crate) struct World {
     /// When somebody puts a good token into the file.
     pub(crate) new_token_at: Option<i64>,
     pub(crate) webhook_down_until: i64,
+    /// Passes over a province that shifts; and which row the present one leaves out, and what is added to the total.
+    pub(crate) passes: usize,
+    pub(crate) left_out: Option<(&'static str, u8, u64)>,
 }
 
 impl World {
@@ -89,11 +103,15 @@ impl World {
     }
 
     pub(crate) fn turn(&mut self) {
-        let (weather, span) = match (self.weather, self.chance.below(5)) {
+        let (weather, span) = match (self.weather, self.chance.below(6)) {
             (Weather::Fine, 0) => (Weather::Down, self.chance.between(HOUR / 6, 3 * DAY)),
             (Weather::Fine, 1) => (Weather::Flaky, self.chance.between(HOUR, 2 * DAY)),
             (Weather::Fine, 2) => (Weather::Html(self.chance.place(&PROVINCES)), self.chance.between(HOUR, 4 * DAY)),
             (Weather::Fine, 3) => (Weather::ClockApart, self.chance.between(HOUR, DAY)),
+            (Weather::Fine, 4) => {
+                let (province, over) = (self.chance.place(&PROVINCES), self.chance.place(&[0, 1]));
+                (Weather::Shifting(province, over), self.chance.between(HOUR, 2 * DAY))
+            }
             // Until somebody puts a new token into the file.
             (Weather::Fine, _) => (Weather::Refusing, SECOND),
             _ => (Weather::Fine, self.chance.between(HOUR, 4 * DAY)),
@@ -116,21 +134,38 @@ impl World {
             Weather::Html(province) if province == ask.region.as_str() => return fault(FaultKind::Format, "html"),
             _ => {}
         }
-        let rows: Vec<(u8, i64)> = (0..)
+        let mut rows: Vec<(u8, i64)> = (0..)
             .zip(&self.rows)
             .filter(|(_, row)| row.province == ask.region.as_str())
             .filter(|(_, row)| ask.since.is_none_or(|since| row.stamp >= since.0))
             .map(|(id, row)| (id, row.stamp))
             .collect();
+        let mut total = u64::try_from(rows.len()).expect("few");
+        // For a whole pass: else two passes could miss the same row by chance, and then the producer believes them.
+        if ask.page == 1 {
+            self.left_out = match self.weather {
+                Weather::Shifting(province, over) if province == ask.region.as_str() && !rows.is_empty() => {
+                    self.passes += 1;
+                    Some((province, rows[self.passes % rows.len()].0, over))
+                }
+                _ => self.left_out.filter(|(province, ..)| *province != ask.region.as_str()),
+            };
+        }
+        if let Some((_, row, over)) = self.left_out.filter(|(province, ..)| *province == ask.region.as_str()) {
+            rows.retain(|(id, _)| *id != row);
+            total += over;
+        }
         let limit = usize::try_from(ask.limit.expect("a limit")).expect("small");
         let first = usize::try_from(ask.page - 1).expect("small") * limit;
         let given: Vec<(u8, i64)> = rows.iter().skip(first).take(limit).copied().collect();
-        let body: Vec<u8> = given.iter().map(|(id, _)| *id).collect();
-        let held = (0..body.len()).filter_map(|at| Row::new(&(at..at + 1), Identity::bytes(&body[at..=at]))).collect();
+        let body: Vec<u8> =
+            given.iter().flat_map(|(id, stamp)| std::iter::once(*id).chain(stamp.to_be_bytes())).collect();
+        let place = |at: usize| at * RECORD_BYTES..(at + 1) * RECORD_BYTES;
+        let held =
+            (0..).zip(&given).filter_map(|(at, (id, _))| Row::new(&place(at), Identity::bytes(&[*id]))).collect();
         let origin = Origin { request_id: Uuid::nil(), traceparent: String::new(), fetched_at: Timestamp(self.now) };
         let highest = given.iter().map(|(_, stamp)| Timestamp(*stamp)).max();
-        let total = Some(u64::try_from(rows.len()).expect("few"));
         let page = HeldPage::new(body, held, origin, highest);
-        Ok(Arrived { page, total, next: None, source_time: Timestamp(self.now) })
+        Ok(Arrived { page, total: Some(total), next: None, source_time: Timestamp(self.now) })
     }
 }

@@ -45,7 +45,7 @@ fn drip() -> Script {
 
 /// Serves one script a connection, in order, and hands out each request: its head and, with a length, its body. On a
 /// thread of its own, so that what it holds is not taken for what the reader holds.
-async fn serve(scripts: Vec<Script>) -> (String, mpsc::UnboundedReceiver<String>) {
+fn serve(scripts: Vec<Script>) -> (String, mpsc::UnboundedReceiver<String>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("a mode");
     let address = format!("http://{}", listener.local_addr().expect("an address"));
@@ -154,7 +154,7 @@ const GOOD: &str =
 
 async fn one(script: Script) -> Answer {
     let folder = tempfile::tempdir().expect("a folder");
-    let (address, _heads) = serve(vec![script]).await;
+    let (address, _heads) = serve(vec![script]);
     source(&address, folder.path(), &[]).fetch(&ask(), &TraceContext::new_root()).await
 }
 
@@ -162,7 +162,7 @@ async fn one(script: Script) -> Answer {
 async fn a_request_says_what_is_wanted_and_who_asks() {
     let folder = tempfile::tempdir().expect("a folder");
     let (address, mut heads) =
-        serve(vec![Script::Send(answer("200 OK\r\ndate: Sun, 22 Nov 2026 08:49:37 GMT", GOOD.as_bytes()))]).await;
+        serve(vec![Script::Send(answer("200 OK\r\ndate: Sun, 22 Nov 2026 08:49:37 GMT", GOOD.as_bytes()))]);
     let trace = TraceContext::new_root();
     let sisdmk = source(&address, folder.path(), &[]);
     let answer = sisdmk.fetch(&ask(), &trace).await;
@@ -257,10 +257,9 @@ async fn a_token_never_leaves_its_origin_and_never_shows() {
     let path = folder.path().join("profile.toml");
     std::fs::write(&path, profile).expect("a profile");
     // Wherever the source sends us, here to another port of this machine, the token does not follow.
-    let (elsewhere, mut heads_elsewhere) = serve(vec![Script::Send(answer("200 OK", GOOD.as_bytes()))]).await;
+    let (elsewhere, mut heads_elsewhere) = serve(vec![Script::Send(answer("200 OK", GOOD.as_bytes()))]);
     let (address, mut heads) =
-        serve(vec![Script::Send(answer(&format!("307 Moved\r\nlocation: {elsewhere}/rest/sdmk?token={TOKEN}"), b""))])
-            .await;
+        serve(vec![Script::Send(answer(&format!("307 Moved\r\nlocation: {elsewhere}/rest/sdmk?token={TOKEN}"), b""))]);
     let sisdmk = source(&address, folder.path(), &[("source.profile", path.to_str().expect("text"))]);
     let answer = sisdmk.fetch(&ask(), &TraceContext::new_root()).await;
     assert_eq!(answer.outcome.as_ref().expect_err("refused").code, "http_redirect");
@@ -276,7 +275,7 @@ async fn a_token_never_leaves_its_origin_and_never_shows() {
 #[tokio::test]
 async fn another_token_is_taken_up_when_asked_for() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (address, mut heads) = serve(vec![Script::Send(answer("200 OK", GOOD.as_bytes())); 2]).await;
+    let (address, mut heads) = serve(vec![Script::Send(answer("200 OK", GOOD.as_bytes())); 2]);
     let sisdmk = source(&address, folder.path(), &[]);
     let mark = sisdmk.credential_mark();
     assert!(!sisdmk.renew_token().expect("a token") && !sisdmk.is_another_credential(&mark));

@@ -77,7 +77,7 @@ fn assert_fault(answer: &Answer, kind: FaultKind, code: &str) {
 async fn a_login_sends_a_form_and_its_token_goes_where_the_profile_says() {
     let folder = tempfile::tempdir().expect("a folder");
     let token = send("200 OK", r#"{"status":200,"token":"T&1 x"}"#);
-    let (address, mut heads) = serve(vec![token, good(), good()]).await;
+    let (address, mut heads) = serve(vec![token, good(), good()]);
     let sisdmk = logging_in(&address, folder.path(), LOGIN);
     for _ in 0..2 {
         fetch(&sisdmk).await.outcome.expect("a page");
@@ -104,8 +104,7 @@ async fn oauth2_is_spoken_as_satusehat_has_it_and_a_token_is_renewed_before_its_
         send("200 OK", r#"{"access_token":"two","expires_in":3600}"#),
         good(),
         good(),
-    ])
-    .await;
+    ]);
     let sisdmk = logging_in(&address, folder.path(), OAUTH2);
     fetch(&sisdmk).await.outcome.expect("a page");
     let login = heads.recv().await.expect("a login");
@@ -127,7 +126,7 @@ async fn many_slices_wait_for_one_login() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut scripts = vec![send("200 OK", r#"{"status":200,"token":"T"}"#)];
     scripts.extend(vec![good(); 8]);
-    let (address, mut heads) = serve(scripts).await;
+    let (address, mut heads) = serve(scripts);
     let sisdmk = Arc::new(logging_in(&address, folder.path(), LOGIN));
     let mut all = tokio::task::JoinSet::new();
     for _ in 0..8 {
@@ -145,7 +144,7 @@ async fn many_slices_wait_for_one_login() {
 #[tokio::test]
 async fn a_login_that_fails_fails_for_all_who_wait_for_it() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (address, mut heads) = serve(vec![send("503 Busy\r\nretry-after: 7", ""), send("200 OK", "{}")]).await;
+    let (address, mut heads) = serve(vec![send("503 Busy\r\nretry-after: 7", ""), send("200 OK", "{}")]);
     let sisdmk = Arc::new(logging_in(&address, folder.path(), LOGIN));
     let mut all = tokio::task::JoinSet::new();
     for _ in 0..4 {
@@ -165,8 +164,7 @@ async fn a_login_that_fails_fails_for_all_who_wait_for_it() {
 async fn a_refused_login_is_not_repeated_until_the_secret_is_another_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let (address, mut heads) =
-        serve(vec![send("401 No", ""), send("200 OK", r#"{"status":200,"token":"T"}"#), good(), send("403 No", "")])
-            .await;
+        serve(vec![send("401 No", ""), send("200 OK", r#"{"status":200,"token":"T"}"#), good(), send("403 No", "")]);
     let sisdmk = logging_in(&address, folder.path(), LOGIN);
     for _ in 0..3 {
         assert_fault(&fetch(&sisdmk).await, FaultKind::Auth, "login_refused");
@@ -194,7 +192,7 @@ async fn each_failure_of_a_login_has_its_kind_and_its_word() {
     use FaultKind::{Auth, Format, Unreachable};
     let check = async |auth: &str, script: Script, kind: FaultKind, code: &str| {
         let folder = tempfile::tempdir().expect("a folder");
-        let (address, _heads) = serve(vec![script]).await;
+        let (address, _heads) = serve(vec![script]);
         assert_fault(&fetch(&logging_in(&address, folder.path(), auth)).await, kind, code);
     };
     check(LOGIN, send("401 No", "{}"), Auth, "login_refused").await;
@@ -231,8 +229,7 @@ async fn a_token_that_is_about_to_end_is_used_while_the_login_is_away() {
         send("503 Busy", ""),
         good(),
         good(),
-    ])
-    .await;
+    ]);
     let auth = OAUTH2.replace("refresh_before_seconds = 1", "refresh_before_seconds = 60");
     let sisdmk = logging_in(&address, folder.path(), &auth);
     fetch(&sisdmk).await.outcome.expect("a page");
@@ -253,8 +250,7 @@ async fn a_refused_token_brings_another_login_and_others_in_flight_do_not_bring_
         send("401 No", ""),
         send("200 OK", r#"{"status":200,"token":"two"}"#),
         good(),
-    ])
-    .await;
+    ]);
     let sisdmk = logging_in(&address, folder.path(), LOGIN);
     let refused = fetch(&sisdmk).await;
     assert_fault(&refused, FaultKind::Auth, "http_401");
@@ -282,7 +278,7 @@ async fn a_secret_that_an_agent_swaps_is_taken_up_without_a_restart() {
     symlink("..2026_11_28_1", folder.path().join("..data")).expect("a link");
     symlink("..data/password", folder.path().join("password")).expect("a link");
     let token = || send("200 OK", r#"{"status":200,"token":"T"}"#);
-    let (address, mut heads) = serve(vec![send("401 No", ""), token(), good(), token(), good()]).await;
+    let (address, mut heads) = serve(vec![send("401 No", ""), token(), good(), token(), good()]);
     let sisdmk = logging_in(&address, folder.path(), LOGIN);
     assert_fault(&fetch(&sisdmk).await, FaultKind::Auth, "login_refused");
     assert!(heads.recv().await.expect("a login").ends_with("password=first"));
@@ -366,8 +362,7 @@ async fn neither_secret_nor_token_stands_in_a_log_an_error_or_a_debug_text() {
         send("302 Moved\r\nlocation: http://127.0.0.1:1/?token=TOPSECRET", ""),
         Script::Send(b"garbage TOPSECRET\r\n\r\n".to_vec()),
         Script::Hang(Vec::new()),
-    ])
-    .await;
+    ]);
     let sisdmk = logging_in(&address, folder.path(), LOGIN);
     let mut shown = String::new();
     for _ in 0..6 {

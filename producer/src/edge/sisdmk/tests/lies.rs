@@ -26,7 +26,7 @@ fn person(number: u32) -> String {
 
 async fn run(scripts: Vec<Script>, more: &[(&str, &str)]) -> (Ran, usize) {
     let folder = tempfile::tempdir().expect("a folder");
-    let (address, mut heads) = serve(scripts).await;
+    let (address, mut heads) = serve(scripts);
     let quarantine = format!("file://{}", folder.path().join("quarantine").display());
     let mut settings = vec![("quarantine.url", quarantine.as_str())];
     settings.extend_from_slice(more);

@@ -30,7 +30,7 @@ async fn a_list_of_the_source_is_read_in_the_order_of_its_codes() {
     let check = async |body: &str, wanted: Result<&[&str], (FaultKind, &str)>| {
         let folder = tempfile::tempdir().expect("a folder");
         let token = Script::Send(answer("200 OK", br#"{"token":"T"}"#));
-        let (address, mut heads) = serve(vec![token, Script::Send(answer("200 OK", body.as_bytes()))]).await;
+        let (address, mut heads) = serve(vec![token, Script::Send(answer("200 OK", body.as_bytes()))]);
         let config = configured(&address, folder.path(), &lent(&settings(folder.path(), LISTED)));
         assert_eq!(config.facilities, Some(FacilityList::Source));
         let sisdmk = Sisdmk::new(&config, None).expect("a source");
@@ -58,7 +58,7 @@ async fn a_facility_is_asked_for_by_its_code() {
     let token = Script::Send(answer("200 OK", br#"{"token":"T"}"#));
     let rows = Script::Send(answer("200 OK", br#"{"status":200,"data":[{"NIK":"3273015705900004"}]}"#));
     let nobody = Script::Send(answer("200 OK", br#"{"status":404,"message":"Data tidak ditemukan"}"#));
-    let (address, mut heads) = serve(vec![token, rows, nobody]).await;
+    let (address, mut heads) = serve(vec![token, rows, nobody]);
     let sisdmk = source(&address, folder.path(), &lent(&settings(folder.path(), LISTED)));
     for (code, rows) in [("P3273000001", 1), ("P.x", 0)] {
         let region = Region::facility(code).expect("a code");

@@ -91,8 +91,7 @@ async fn a_third_source_takes_a_file_and_no_program() {
         send(r#"{"hasil":{"kunci":"K-1","detik":3600}}"#),
         page(&format!("{one},{two}"), r#""https://elsewhere.example/v9/tenaga?banyak=2&lanjut=a%2Fb+c""#),
         page(&three, "null"),
-    ])
-    .await;
+    ]);
     let settings = with(folder.path(), THIRD);
     let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
     let config = configured(&address, folder.path(), &settings);
@@ -129,7 +128,7 @@ async fn a_link_that_leads_in_a_circle_or_nowhere_is_another_shape() {
         };
         let mut scripts = vec![send(r#"{"hasil":{"kunci":"K-1"}}"#)];
         scripts.extend((0..5).map(|number| page(3_273_015_705_900_001 + number)));
-        let (address, _heads) = serve(scripts).await;
+        let (address, _heads) = serve(scripts);
         let settings = with(folder.path(), THIRD);
         let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
         let config = configured(&address, folder.path(), &settings);
