@@ -9,6 +9,7 @@ mod words;
 
 pub use words::{alert, message, shown};
 
+use crate::cycle::FaultKind;
 use crate::state::{BatchRecord, IncidentKind, IncidentRecord, IncidentsRecord};
 use schemas::Timestamp;
 use schemas::event::{self, EventType};
@@ -70,6 +71,17 @@ pub struct Notice {
     /// The incident itself.
     #[serde(flatten)]
     pub incident: IncidentRecord,
+}
+
+/// The incident of a region that was given up for such a fault; none where the fault is none of the source's, or the
+/// whole batch ends with it.
+#[must_use]
+pub fn of_region(fault: Option<FaultKind>) -> Option<IncidentKind> {
+    match fault? {
+        FaultKind::Unreachable => Some(IncidentKind::Unreachable),
+        FaultKind::Format => Some(IncidentKind::FormatChanged),
+        FaultKind::Auth => None,
+    }
 }
 
 /// The open incidents with this one; none if it is open already, and nobody is to be told again.

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use harness::tables::{Tables, check_equations};
-use harness::{Stage, System, compare, wait};
+use harness::{Stage, System, compare, topics, wait};
 use serde_json::{Value, json};
 
 use crate::{support, whole};
@@ -107,10 +107,32 @@ fn another_secret_is_taken_up(system: &mut System, tables: &mut Tables, faciliti
     Ok(())
 }
 
+/// Goal: answers that unpack to 64 MiB cost the facility that was asked for, and nothing else; the process stays small.
+fn a_bomb_costs_one_facility(system: &mut System, tables: &mut Tables, facilities: usize) -> Result<()> {
+    let seen = requests(system, 0)?.len();
+    let records = topics::count(system, "sisdmk.raw")?;
+    // Nobody else asks before the first answer is good.
+    system.simulator()?.faults(&json!([{"kind": "padding", "match": {"path": PEOPLE}, "times": 4}]))?;
+    let row = tables.wait_closed(&system.poll()?, whole::BATCH_LIMIT)?;
+    assert_eq!((&row["status"], &row["tied"]), (&Value::from("failed"), &Value::from(true)), "{row}");
+    let status = system.producer_status()?;
+    assert_eq!(status["batch"]["facilities"]["failed"], 1, "{status}");
+    let told = (&status["incidents"][0]["kind"], &status["incidents"][0]["detail"]);
+    assert_eq!(told, (&Value::from("unreachable"), &Value::from("body_too_large")), "{status}");
+    assert_eq!(status["incidents"].as_array().map(Vec::len), Some(1), "the list is there again: {status}");
+    let asked = requests(system, seen)?;
+    assert_eq!(count(&asked, PEOPLE, 200), facilities + 3, "one of them four times");
+    let brought = topics::count(system, "sisdmk.raw")? - records;
+    assert_eq!(Some(brought), row["raw"].as_i64(), "{row}");
+    let resident = support::resident_kib(system, Stage::Producer)?;
+    assert!(resident > 0 && resident < support::PRODUCER_KIB_MAX, "{resident} KiB");
+    tables.wait_at_rest(whole::BATCH_LIMIT)
+}
+
 /// Goal: the producer reads a source whose tokens live for seconds and which lists its facilities itself; every row is the
 /// truth, every request is counted, and neither token nor secret stands in a log.
 /// Method: the shipped profile of the older service with another login and a list; the list is not there at first. Then
-/// the secret is replaced.
+/// the secret is replaced, and at last some answers are bombs.
 #[test]
 fn tokens_are_renewed_in_the_middle_and_the_source_lists_its_facilities() -> Result<()> {
     let (_dir, mut system) = support::system()?;
@@ -135,8 +157,16 @@ fn tokens_are_renewed_in_the_middle_and_the_source_lists_its_facilities() -> Res
     system.setup()?;
     let mut options = support::simulator(1_500);
     let right = system.secret_path("client.secret.right").display().to_string();
-    let more =
-        ["--biodata-status", "--client-id", "klien", "--client-secret-file", &right, "--token-seconds", TOKEN_SECONDS];
+    let more = [
+        "--gzip",
+        "--biodata-status",
+        "--client-id",
+        "klien",
+        "--client-secret-file",
+        &right,
+        "--token-seconds",
+        TOKEN_SECONDS,
+    ];
     options.more.extend(more.map(str::to_owned));
     system.start_simulator(&options)?;
     system.simulator()?.faults(&json!([{"kind": "status", "status": 503, "match": {"path": LIST}, "times": 2}]))?;
@@ -156,6 +186,7 @@ fn tokens_are_renewed_in_the_middle_and_the_source_lists_its_facilities() -> Res
     assert!(comparison.is_equal() && comparison.persons > 1_000, "{comparison}");
 
     another_secret_is_taken_up(&mut system, &mut tables, facilities)?;
+    a_bomb_costs_one_facility(&mut system, &mut tables, facilities)?;
     let comparison = compare::compare(&system)?;
     assert!(comparison.is_equal(), "{comparison}");
 

@@ -1,7 +1,6 @@
 //! A full pull that is killed again and again goes on where it was.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,8 +12,6 @@ use crate::support;
 const WORKERS: u64 = 100_000;
 /// Longest time of the whole pull on a busy machine.
 const PULL_LIMIT: Duration = Duration::from_secs(300);
-/// Peak of the process' own memory that is allowed.
-const RESIDENT_KIB_MAX: u64 = 256 * 1024;
 /// `source.concurrency`.
 const LANES: usize = 2;
 
@@ -45,7 +42,7 @@ fn a_full_pull_goes_on_after_each_kill() -> Result<()> {
             anyhow::ensure!(batch["state"] == "open", "the pull was over before the kill: {batch}");
             Ok((batch["committed"].as_array().map_or(0, Vec::len) >= committed).then_some(()))
         })?;
-        resident = resident.max(resident_kib(&mut system)?);
+        resident = resident.max(support::resident_kib(&mut system, Stage::Producer)?);
         system.process(Stage::Producer)?.kill()?;
         asked.push(slices_asked(&system)?);
         system.start(Stage::Producer)?;
@@ -54,7 +51,7 @@ fn a_full_pull_goes_on_after_each_kill() -> Result<()> {
         let batch = system.producer_status()?["batch"].clone();
         Ok((batch["state"] == "closed").then_some(batch))
     })?;
-    resident = resident.max(resident_kib(&mut system)?);
+    resident = resident.max(support::resident_kib(&mut system, Stage::Producer)?);
     assert_eq!((&batch["batch_id"], &batch["status"]), (&Value::from(batch_id), &Value::from("complete")));
     let slices = batch["committed"].as_array().map_or(0, Vec::len);
     assert!(slices > 300, "{slices} slices: the hold did not split them");
@@ -72,7 +69,7 @@ fn a_full_pull_goes_on_after_each_kill() -> Result<()> {
     assert!(again.iter().all(|count| *count <= 3 * LANES), "asked again after each kill: {again:?}");
     let raw = topics::count(&system, "sisdmk.raw")?;
     assert!(raw >= i64::try_from(WORKERS)?, "{raw}");
-    assert!(resident > 0 && resident < RESIDENT_KIB_MAX, "{resident} KiB");
+    assert!(resident > 0 && resident < support::PRODUCER_KIB_MAX, "{resident} KiB");
 
     let changed = 1_000;
     system.simulator()?.change(changed)?;
@@ -101,14 +98,6 @@ fn a_full_pull_goes_on_after_each_kill() -> Result<()> {
         bytes / 1_000,
     );
     system.stop_stages()
-}
-
-/// Peak resident memory of the producer that runs, KiB.
-fn resident_kib(system: &mut System) -> Result<u64> {
-    let pid = system.process(Stage::Producer)?.pid();
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
-    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }
 
 /// How often each slice was asked for its first page of rows so far, by the source's log.

@@ -87,3 +87,14 @@ pub(crate) fn metric_of(system: &System, stage: Stage, name: &str, label: &str) 
     let values = text.lines().filter(of).filter(|line| line.contains(label));
     values.map(|line| Ok(line.rsplit(' ').next().context("a value")?.parse::<i64>()?)).sum()
 }
+
+/// Peak of the producer's own memory that is allowed, KiB.
+pub(crate) const PRODUCER_KIB_MAX: u64 = 256 * 1024;
+
+/// Peak resident memory of a stage that runs, KiB.
+pub(crate) fn resident_kib(system: &mut System, stage: Stage) -> Result<u64> {
+    let pid = system.process(stage)?.pid();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+}

@@ -335,11 +335,7 @@ impl Year {
                     Note::Heard => running.wake(now),
                     Note::RegionFailed { region, fault, .. } => {
                         running.wake(now);
-                        let kind = match fault {
-                            Some(FaultKind::Unreachable) => IncidentKind::Unreachable,
-                            Some(FaultKind::Format) => IncidentKind::FormatChanged,
-                            Some(FaultKind::Auth) | None => continue,
-                        };
+                        let Some(kind) = incident::of_region(fault) else { continue };
                         running.met.insert(kind);
                         let batch = running.cycle.batch().clone();
                         meet(&mut self.durable, &mut self.model, self.broken, kind, Some(region), &batch, now);

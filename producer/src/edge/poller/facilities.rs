@@ -34,11 +34,9 @@ impl Poller {
                     batch_id = %batch.batch_id, trace_id = batch.trace_id, detail, former = self.facilities.len(),
                     "the list of facilities cannot be read; the former one is used, if there is one"
                 );
-                let (kind, status) = match fault.map(|fault| fault.kind) {
-                    Some(FaultKind::Unreachable) => (Some(IncidentKind::Unreachable), BatchStatus::Failed),
-                    Some(FaultKind::Format) => (Some(IncidentKind::FormatChanged), BatchStatus::FormatChanged),
-                    Some(FaultKind::Auth) | None => (None, BatchStatus::Failed),
-                };
+                let kind = incident::of_region(fault.map(|fault| fault.kind));
+                let changed = kind == Some(IncidentKind::FormatChanged);
+                let status = if changed { BatchStatus::FormatChanged } else { BatchStatus::Failed };
                 if let Some(kind) = kind {
                     let request_id = running.requests.get(&0).copied();
                     self.meet(Met { kind, region: None, detail, request_id }, &batch, running)?;

@@ -40,17 +40,13 @@ impl Poller {
                         status = status.as_str(), code, "region given up"
                     );
                     let mut detail = code.to_owned();
-                    let kind = match fault {
-                        Some(FaultKind::Unreachable) => IncidentKind::Unreachable,
-                        Some(FaultKind::Format) => {
-                            let differs = self.keep_odd_page(lane, code, &region, batch_id, running);
-                            if !differs.is_empty() {
-                                detail = format!("{code}: {}", differs.join("; "));
-                            }
-                            IncidentKind::FormatChanged
+                    let Some(kind) = incident::of_region(fault) else { continue };
+                    if kind == IncidentKind::FormatChanged {
+                        let differs = self.keep_odd_page(lane, code, &region, batch_id, running);
+                        if !differs.is_empty() {
+                            detail = format!("{code}: {}", differs.join("; "));
                         }
-                        Some(FaultKind::Auth) | None => continue,
-                    };
+                    }
                     let met = Met { kind, region: Some(region.to_string()), detail, request_id };
                     self.meet(met, &batch, running)?;
                 }

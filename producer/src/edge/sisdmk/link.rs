@@ -305,6 +305,12 @@ async fn body(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, BodyF
                 if body.len() + chunk.len() > bytes_max {
                     return Err(BodyFault::TooLarge);
                 }
+                let needed = body.len() + chunk.len();
+                if needed > body.capacity() {
+                    // As a Vec grows, but never beyond what it may become.
+                    let capacity = needed.max(body.capacity().saturating_mul(2)).min(bytes_max);
+                    body.reserve_exact(capacity - body.len());
+                }
                 body.extend_from_slice(&chunk);
             }
             Ok(None) => {

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::cycle::{Cycle, Event, Note, Slice, Step};
-use crate::state::{BatchKind, BatchRecord, BatchState};
+use crate::incident;
+use crate::state::{BatchKind, BatchRecord, BatchState, BatchStatus, IncidentKind};
 use std::collections::BTreeMap;
 
 /// What came of a batch.
@@ -14,6 +15,8 @@ pub(super) struct Ran {
     pub(super) failed: Vec<&'static str>,
     /// Answers that are not the declared shape, with their bytes.
     pub(super) odd: usize,
+    /// What an operator is told.
+    pub(super) incidents: Vec<IncidentKind>,
 }
 
 impl Ran {
@@ -60,12 +63,15 @@ pub(super) async fn region(address: &str, folder: &Path, more: &[(&str, &str)]) 
 pub(super) async fn drive(sisdmk: &Sisdmk, mut cycle: Cycle) -> Ran {
     let trace = TraceContext::new_root();
     let (mut waits, mut slices, mut failed, mut odd) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let mut incidents = Vec::new();
     let mut event = Event::Free;
     loop {
         let step = cycle.next(0, event, Timestamp(clock::now_micros()));
         for note in cycle.take_notes() {
-            if let Note::TryFailed { fault, .. } = note {
-                failed.push(fault.code);
+            match note {
+                Note::TryFailed { fault, .. } => failed.push(fault.code),
+                Note::RegionFailed { fault, .. } => incidents.extend(incident::of_region(fault)),
+                _ => {}
             }
         }
         event = match step {
@@ -87,7 +93,11 @@ pub(super) async fn drive(sisdmk: &Sisdmk, mut cycle: Cycle) -> Ran {
                 Event::Published
             }
             Step::Rest => panic!("one lane has nothing to wait for"),
-            Step::End(batch) => return Ran { batch: *batch, waits, slices, failed, odd },
+            Step::End(batch) => {
+                // As the poller does.
+                incidents.extend((batch.status == Some(BatchStatus::AuthFailed)).then_some(IncidentKind::AuthFailed));
+                return Ran { batch: *batch, waits, slices, failed, odd, incidents };
+            }
         };
     }
 }

@@ -3,7 +3,7 @@
 
 use super::drive::{Ran, region};
 use super::*;
-use crate::state::BatchStatus;
+use crate::state::{BatchStatus, IncidentKind};
 
 /// The waits between four tries, all chances at their worst.
 const WAITS: [u64; 3] = [1, 2, 4];
@@ -46,7 +46,7 @@ async fn run(scripts: Vec<Script>, more: &[(&str, &str)]) -> (Ran, usize) {
 
 /// Bodies of the largest size that fit into the most that the reader may hold at a time: the body as it grows, and what
 /// is known about its records.
-const BODIES_MAX: usize = 4;
+const BODIES_MAX: usize = 3;
 
 /// What a test sets in MiB, if it does.
 fn body_bytes_max(settings: &[(&str, &str)]) -> Option<usize> {
@@ -64,6 +64,9 @@ async fn never(script: Script, code: &str, status: BatchStatus, more: &[(&str, &
     assert_eq!(ran.waits, WAITS.map(|wait| Duration::from_secs(wait).mul_f64(share)), "{code}");
     assert_eq!((ran.batch.status, ran.batch.failed.as_slice()), (Some(status), ["31".to_owned()].as_slice()), "{code}");
     assert_eq!((ran.batch.fetched, ran.slices.len(), ran.watermark()), (0, 0, None), "{code}");
+    let incident =
+        if status == BatchStatus::FormatChanged { IncidentKind::FormatChanged } else { IncidentKind::Unreachable };
+    assert_eq!(ran.incidents, [incident], "{code}");
     assert_eq!(ran.odd, if status == BatchStatus::FormatChanged && code != "rows_missing" { 4 } else { 0 }, "{code}");
 }
 
@@ -169,13 +172,17 @@ async fn a_total_that_is_wrong_is_read_again_and_then_taken_as_it_is_found() {
     let first = page(5, &[&one, &two]);
     let (ran, requests) = run(vec![json(&first), json(&page(5, &[])), json(&first), json(&page(5, &[]))], &[]).await;
     assert_eq!((requests, ran.records(), ran.waits.len()), (4, (2, 2), 0), "two reads agree");
+    assert_eq!(ran.incidents, [], "taken as it is, with a warning");
     let (ran, requests) = run(vec![json(&page(1, &[&one, &two])); 2], &[]).await;
     assert_eq!((requests, ran.records()), (2, (2, 2)), "more than it says");
     // Never the same twice: after three passes nothing is believed.
     let passes: Vec<Script> = (1..=3).flat_map(|n| [json(&page(9, &[&person(n)])), json(&page(9, &[]))]).collect();
     let (ran, requests) = run(passes, &[]).await;
     assert_eq!((requests, ran.records(), ran.watermark()), (6, (0, 0), None));
-    assert_eq!(ran.batch.status, Some(BatchStatus::FormatChanged));
+    assert_eq!(
+        (ran.batch.status, ran.incidents),
+        (Some(BatchStatus::FormatChanged), vec![IncidentKind::FormatChanged])
+    );
 }
 
 #[tokio::test]
@@ -184,7 +191,10 @@ async fn the_same_page_twice_is_a_source_that_does_not_page() {
     let (ran, requests) = run(vec![json(&full); 8], &[]).await;
     assert_eq!((requests, ran.failed.as_slice()), (5, ["page_repeated"; 4].as_slice()));
     assert_eq!((ran.records(), ran.watermark()), ((0, 0), None));
-    assert_eq!(ran.batch.status, Some(BatchStatus::FormatChanged));
+    assert_eq!(
+        (ran.batch.status, ran.incidents),
+        (Some(BatchStatus::FormatChanged), vec![IncidentKind::FormatChanged])
+    );
 }
 
 #[tokio::test]
@@ -270,5 +280,6 @@ async fn a_refusal_within_a_slice_leaves_nothing_of_it() {
         let (ran, requests) = run(vec![first.clone(), refusal.clone(), json("{}")], &[]).await;
         assert_eq!((requests, ran.records(), ran.watermark()), (2, (0, 0), None));
         assert_eq!((ran.batch.status, ran.waits.len()), (Some(BatchStatus::AuthFailed), 0));
+        assert_eq!(ran.incidents, [IncidentKind::AuthFailed]);
     }
 }
