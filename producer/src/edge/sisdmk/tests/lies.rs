@@ -39,14 +39,15 @@ async fn run(scripts: Vec<Script>, more: &[(&str, &str)]) -> (Ran, usize) {
     while heads.try_recv().is_ok() {
         requests += 1;
     }
-    let peak_max = body_bytes_max(&settings).map_or(SMALL_PEAK_MAX, |bytes| bytes * BODIES_MAX + SMALL_PEAK_MAX);
+    let peak_max =
+        body_bytes_max(&settings).map_or(SMALL_PEAK_MAX, |bytes| bytes / 2 * HALF_BODIES_MAX + SMALL_PEAK_MAX);
     assert!(peak <= peak_max, "{peak} bytes at a time, {peak_max} are allowed");
     (ran, usize::try_from(requests).expect("few"))
 }
 
-/// Bodies of the largest size that fit into the most that the reader may hold at a time: the body as it grows, and what
+/// Halves of a body of the largest size that fit into the most that the reader may hold at a time: the body as it grows, and what
 /// is known about its records.
-const BODIES_MAX: usize = 3;
+const HALF_BODIES_MAX: usize = 5;
 
 /// What a test sets in MiB, if it does.
 fn body_bytes_max(settings: &[(&str, &str)]) -> Option<usize> {
