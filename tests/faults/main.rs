@@ -4,6 +4,7 @@
 //! and with promises that can be taken away one by one, to see that the checker notices. Without being told they do what
 //! every other build does.
 
+mod flat;
 mod matrix;
 mod random;
 mod sabotage;

@@ -11,9 +11,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::wait;
 
-/// Longest time a process may take to answer `/readyz`, and to end after SIGTERM.
-const READY_LIMIT: Duration = Duration::from_secs(60);
-const END_LIMIT: Duration = Duration::from_secs(40);
+/// Longest time a process may take to answer `/readyz`, and to end after SIGTERM: on a machine that has other work. What is
+/// promised is shorter, and tests of their own measure it.
+const READY_LIMIT: Duration = Duration::from_secs(120);
+const END_LIMIT: Duration = Duration::from_secs(90);
 
 /// A running process.
 #[derive(Debug)]
@@ -112,6 +113,24 @@ impl Process {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The most memory that it ever had, in bytes; none once it has ended.
+    #[must_use]
+    pub fn memory_peak(&self) -> Option<u64> {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory that it has now, in bytes; none once it has ended.
+    #[must_use]
+    pub fn memory_now(&self) -> Option<u64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, field: &str) -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(field))?;
+        line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
     }
 
     /// Where its output goes.

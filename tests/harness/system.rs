@@ -17,6 +17,9 @@ use crate::proxy::Proxy;
 use crate::simulator::{Simulator, SimulatorOptions};
 use crate::{tables, wait};
 
+/// Longest time until the producer takes a poll: it may be in the middle of another batch, on a machine that has other work.
+const POLL_LIMIT: Duration = Duration::from_secs(180);
+
 /// The stages, in the order the data flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
@@ -486,7 +489,7 @@ impl System {
         let address = self.address("producer").context("no address")?;
         let token = fs::read_to_string(self.secret_path("admin.token"))?;
         let client = reqwest::blocking::Client::new();
-        wait::until("the producer to take a poll", Duration::from_secs(60), || {
+        wait::until("the producer to take a poll", POLL_LIMIT, || {
             let answer = client
                 .post(format!("http://{address}/admin/poll"))
                 .bearer_auth(&token)

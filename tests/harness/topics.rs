@@ -54,6 +54,11 @@ pub fn end(system: &System, topic: &str, committed: bool) -> Result<i64> {
     Ok(consumer.high_watermarks(topic, &partitions)?.into_iter().sum())
 }
 
+/// How many partitions a topic has.
+pub fn partitions(system: &System, topic: &str) -> Result<usize> {
+    Ok(Consumer::manual(&config(system)?)?.partitions(topic)?.len())
+}
+
 /// The committed position of a group.
 pub fn committed(system: &System, group: &str, topic: &str, partition: i32) -> Result<Option<i64>> {
     let positions =

@@ -1,5 +1,7 @@
 //! The processes of a night, and the supervisor that starts those that were killed.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use harness::{Process, Stage, System};
 
@@ -12,6 +14,8 @@ pub(crate) struct Fleet {
     /// Processes started again so far.
     pub(crate) revived: usize,
     others: Vec<(Stage, String, Process)>,
+    /// The most memory that a process of each stage was seen with.
+    peaks: BTreeMap<&'static str, u64>,
 }
 
 impl Fleet {
@@ -20,7 +24,7 @@ impl Fleet {
         for stage in [Stage::Sink, Stage::Processor, Stage::Producer] {
             system.start(stage)?;
         }
-        let mut fleet = Self { system, revived: 0, others: Vec::new() };
+        let mut fleet = Self { system, revived: 0, others: Vec::new(), peaks: BTreeMap::new() };
         for (stage, instance) in SECOND {
             fleet.join(stage, instance)?.wait_ready()?;
         }
@@ -43,6 +47,12 @@ impl Fleet {
         Ok(())
     }
 
+    /// The most memory that a process of each stage was seen with, in bytes. It is looked at whenever somebody is looked after:
+    /// who is killed takes what it had since then along.
+    pub(crate) fn peaks(&self) -> &BTreeMap<&'static str, u64> {
+        &self.peaks
+    }
+
     /// One of the processes of a stage.
     pub(crate) fn one(&mut self, stage: Stage, which: u64) -> Result<&mut Process> {
         let second = self.others.iter().position(|(of, ..)| *of == stage).filter(|_| which % 2 == 1);
@@ -57,12 +67,14 @@ impl Fleet {
     pub(crate) fn revive(&mut self) -> Result<()> {
         for stage in Stage::ALL {
             let process = self.system.process(stage)?;
+            note(&mut self.peaks, stage, process);
             if killed(stage.name(), process)? {
                 self.system.spawn(stage)?;
                 self.revived += 1;
             }
         }
         for (stage, instance, process) in &mut self.others {
+            note(&mut self.peaks, *stage, process);
             if killed(instance, process)? {
                 *process = self.system.spawn_another(*stage, instance)?;
                 self.revived += 1;
@@ -79,6 +91,12 @@ impl Fleet {
         }
         Ok(self.system)
     }
+}
+
+fn note(peaks: &mut BTreeMap<&'static str, u64>, stage: Stage, process: &Process) {
+    // One that has ended has none.
+    let peak = peaks.entry(stage.name()).or_default();
+    *peak = (*peak).max(process.memory_peak().unwrap_or(0));
 }
 
 fn killed(name: &str, process: &mut Process) -> Result<bool> {

@@ -1,5 +1,6 @@
 //! One round: workers change, a batch begins, faults hit it, and it must end by itself.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -25,8 +26,8 @@ const MEET_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a round was like.
 pub(crate) struct Round {
-    what: String,
-    revived: usize,
+    pub(crate) what: String,
+    pub(crate) revived: usize,
     /// From the end of the faults, and the start of who was killed, to the end of the batch.
     pub(crate) resumed: Duration,
 }
@@ -37,16 +38,16 @@ impl fmt::Display for Round {
     }
 }
 
-/// Kills so far that met an open transaction or a batch in the hands of the sink.
-pub(crate) fn open_kills(system: &System) -> Result<usize> {
-    let mut kills = 0;
+/// Kills so far, by stage, that met an open transaction or a batch in the hands of the sink.
+pub(crate) fn open_kills(system: &System) -> Result<BTreeMap<&'static str, usize>> {
+    let mut kills = BTreeMap::new();
     for (stage, point) in [
         (Stage::Producer, FLUSHED),
         (Stage::Processor, FLUSHED),
         (Stage::Sink, ROWS_WRITTEN),
         (Stage::Sink, BATCH_READY),
     ] {
-        kills += system.fail_points(stage)?.hits(point)?.len();
+        *kills.entry(stage.name()).or_default() += system.fail_points(stage)?.hits(point)?.len();
     }
     Ok(kills)
 }
