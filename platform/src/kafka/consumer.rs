@@ -20,6 +20,8 @@ use super::link::Links;
 use super::message::Msg;
 use crate::clock::Deadline;
 
+/// Longest wait for the answer to a request that is made for its own sake.
+const WAKE_TIMEOUT: Duration = Duration::from_millis(20);
 /// How long a question to a broker may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -396,7 +398,13 @@ impl Consumer {
     /// `Missing` when one is not assigned.
     pub fn resume(&self, topic: &str, partitions: &[i32]) -> Result<(), KafkaFault> {
         let list = list_of(partitions.iter().map(|partition| (topic, *partition, None)))?;
-        self.consumer.resume(&list).map_err(|error| KafkaFault::of("resume", &error))
+        self.consumer.resume(&list).map_err(|error| KafkaFault::of("resume", &error))?;
+        for partition in partitions {
+            // The answer does not matter: the request wakes librdkafka's thread for that broker, which otherwise sleeps
+            // on for up to a second where it had nothing to fetch.
+            let _ = self.consumer.fetch_watermarks(topic, *partition, WAKE_TIMEOUT);
+        }
+        Ok(())
     }
 
     /// The next record of that partition is the one at `offset`; records already fetched are dropped.
