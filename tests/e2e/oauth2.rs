@@ -134,6 +134,7 @@ fn a_bomb_costs_one_facility(system: &mut System, tables: &mut Tables, facilitie
 /// Method: the shipped profile of the older service with another login and a list; the list is not there at first. Then
 /// the secret is replaced, and at last some answers are bombs.
 #[test]
+#[expect(clippy::print_stdout, reason = "figures for whoever runs it")]
 fn tokens_are_renewed_in_the_middle_and_the_source_lists_its_facilities() -> Result<()> {
     let (_dir, mut system) = support::system()?;
     let shipped = schemas::layout::shipped("biodata-facility").context("it ships")?;
@@ -196,12 +197,34 @@ fn tokens_are_renewed_in_the_middle_and_the_source_lists_its_facilities() -> Res
     let label = format!("endpoint=\"{LOGIN}\"");
     let counted = support::metric_of(&system, Stage::Producer, "sisdmk_source_requests_total", &label)?;
     assert_eq!(usize::try_from(counted)?, logins);
+    println!(
+        "{facilities} facilities, {} requests, {logins} logins of them, producer's peak {} MiB",
+        asked.len(),
+        support::resident_kib(&mut system, Stage::Producer)? / 1024,
+    );
+    no_secret_is_told(&mut system)
+}
+
+/// No token and no secret: not in a topic, not at an endpoint, not in a log.
+fn no_secret_is_told(system: &mut System) -> Result<()> {
+    let check = |text: &str, place: &str| {
+        for secret in ["issued-", FIRST_SECRET, SECOND_SECRET] {
+            assert!(!text.contains(secret), "{secret} is in {place}");
+        }
+    };
+    for topic in ["sisdmk.raw", "sisdmk.state", "sisdmk.audit", "sisdmk.dlq"] {
+        let records = topics::read(system, topic)?;
+        assert!(!records.is_empty(), "{topic} is empty");
+        for record in records {
+            check(&String::from_utf8_lossy(&record.value.unwrap_or_default()), topic);
+            check(&format!("{:?} {:?}", record.key, record.headers), topic);
+        }
+    }
+    check(&system.producer_status()?.to_string(), "the status");
+    check(&support::metrics(system, Stage::Producer)?, "the metrics");
     system.stop_stages()?;
     for log in std::fs::read_dir(system.dir().join("logs"))? {
-        let text = std::fs::read_to_string(log?.path())?;
-        for secret in ["issued-", FIRST_SECRET, SECOND_SECRET] {
-            assert!(!text.contains(secret), "{secret} is in a log");
-        }
+        check(&std::fs::read_to_string(log?.path())?, "a log");
     }
     Ok(())
 }

@@ -75,6 +75,11 @@ pub(crate) fn readiness(system: &System, stage: Stage) -> Result<(bool, String)>
     ask(system, stage, "/readyz?verbose")
 }
 
+/// Everything that a stage measures, as Prometheus reads it.
+pub(crate) fn metrics(system: &System, stage: Stage) -> Result<String> {
+    Ok(ask(system, stage, "/metrics")?.1)
+}
+
 /// The sum of a metric over all its labels; 0 where there is none.
 pub(crate) fn metric(system: &System, stage: Stage, name: &str) -> Result<i64> {
     metric_of(system, stage, name, "")
@@ -82,7 +87,7 @@ pub(crate) fn metric(system: &System, stage: Stage, name: &str) -> Result<i64> {
 
 /// The sum of a metric over its series with this label, written as `name="value"`; 0 where there is none.
 pub(crate) fn metric_of(system: &System, stage: Stage, name: &str, label: &str) -> Result<i64> {
-    let (_, text) = ask(system, stage, "/metrics")?;
+    let text = metrics(system, stage)?;
     let of = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
     let values = text.lines().filter(of).filter(|line| line.contains(label));
     values.map(|line| Ok(line.rsplit(' ').next().context("a value")?.parse::<i64>()?)).sum()
