@@ -1,7 +1,7 @@
 //! One process of ours: started with its own log, killed with its parent, waited for by what it says.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -70,6 +70,19 @@ impl Process {
             Ok(ready.then_some(()))
         });
         ready.with_context(|| format!("last answer:\n{last}\nlog:\n{}", self.log_tail()))
+    }
+
+    /// Waits until it listens. From then on it takes a signal as a request; before, it is ended by it.
+    pub fn wait_listening(&mut self) -> Result<()> {
+        let Some(listen) = self.listen else {
+            return Ok(());
+        };
+        wait::until(&format!("{} to listen", self.name), READY_LIMIT, || {
+            if let Some(status) = self.ended()? {
+                bail!("{} ended with {status}: {}", self.name, self.log_tail());
+            }
+            Ok(TcpStream::connect_timeout(&listen, Duration::from_secs(2)).is_ok().then_some(()))
+        })
     }
 
     /// Its exit status, once it has ended.

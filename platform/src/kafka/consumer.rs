@@ -20,8 +20,8 @@ use super::link::Links;
 use super::message::Msg;
 use crate::clock::Deadline;
 
-/// Longest wait for the answer to a request that is made for its own sake.
-const WAKE_TIMEOUT: Duration = Duration::from_millis(20);
+/// Longest wait for the answer to a request that is made for its own sake. A request that is given up ends its link.
+const WAKE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a question to a broker may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -399,11 +399,11 @@ impl Consumer {
     pub fn resume(&self, topic: &str, partitions: &[i32]) -> Result<(), KafkaFault> {
         let list = list_of(partitions.iter().map(|partition| (topic, *partition, None)))?;
         self.consumer.resume(&list).map_err(|error| KafkaFault::of("resume", &error))?;
-        for partition in partitions {
-            // The answer does not matter: the request wakes librdkafka's thread for that broker, which otherwise sleeps
-            // on for up to a second where it had nothing to fetch.
-            let _ = self.consumer.fetch_watermarks(topic, *partition, WAKE_TIMEOUT);
-        }
+        // The answer does not matter: the request wakes librdkafka's thread for that broker, which otherwise sleeps on for
+        // up to a second where it had nothing to fetch. Where one broker is away, the others may be left asleep.
+        let _ = partitions
+            .iter()
+            .try_for_each(|partition| self.consumer.fetch_watermarks(topic, *partition, WAKE_TIMEOUT).map(drop));
         Ok(())
     }
 

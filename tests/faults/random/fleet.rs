@@ -42,6 +42,7 @@ impl Fleet {
     pub(crate) fn leave(&mut self, stage: Stage, instance: &str) -> Result<()> {
         let place = self.others.iter().position(|(of, name, _)| *of == stage && name == instance);
         let (.., mut process) = self.others.remove(place.context("no such member")?);
+        process.wait_listening()?;
         let status = process.stop()?;
         ensure!(status.success(), "{} {instance} ended with {status}: {}", stage.name(), process.log_tail());
         Ok(())
