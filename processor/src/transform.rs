@@ -122,14 +122,16 @@ impl Transform {
         let (verdict, fields) =
             rules::judge_and_count(&RawRecord { payload: raw.payload, fetched_at }, &self.rules, &mut self.memory);
         self.fields = fields;
-        match verdict {
+        // By reference: a body is many fields, and to move it costs as much as to read a few of them.
+        match &verdict {
             Verdict::Clean { last_updated, body } => {
+                let last_updated = *last_updated;
                 let person_id = self.key.person_id(&body.nik);
                 if !is_key(raw.key, person_id) {
                     return dead(raw, &[(Code::IdentityMismatch, "")], now);
                 }
                 let stamp = self.rules.layout().stamp;
-                let encoded = self.encoder.body(&body);
+                let encoded = self.encoder.body(body);
                 let version = Version {
                     last_updated,
                     fetched_at,

@@ -68,11 +68,10 @@ fn main() -> io::Result<()> {
 
 /// Bytes to frame, as the processor does it.
 fn work(raw: &RawRecord<'_>, rules: &Rules, memory: &mut Memory, encoder: &mut Encoder, bytes: &mut Vec<u8>) {
-    let Verdict::Clean { last_updated, body } = judge_and_count(raw, rules, memory).0 else {
-        panic!("the record is good")
-    };
+    let (verdict, _) = judge_and_count(raw, rules, memory);
+    let Verdict::Clean { last_updated, body } = &verdict else { panic!("the record is good") };
     let envelope = Envelope {
-        last_updated,
+        last_updated: *last_updated,
         fetched_at: raw.fetched_at,
         rules_revision: rules::REVISION,
         stamp: Stamp::Source,
@@ -87,7 +86,7 @@ fn work(raw: &RawRecord<'_>, rules: &Rules, memory: &mut Memory, encoder: &mut E
         wilayah_versi: rules.wilayah_versi(),
     };
     bytes.clear();
-    encoder.encode(&envelope, &body, bytes);
+    encoder.encode(&envelope, body, bytes);
 }
 
 /// Nanoseconds a call, in the best round.

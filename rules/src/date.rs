@@ -17,6 +17,13 @@ const SPREADSHEET_EPOCH_DAYS: i32 = 25_569;
 ///
 /// Errors: [`Code::DateInvalid`] where no format fits, [`Code::DateAmbiguous`] where two fit with different dates.
 pub(crate) fn read(text: &str, formats: &[DateFormat]) -> Result<Date, Code> {
+    // As nearly every date is written; the same in the loop's own way.
+    if let ([DateFormat::Iso, ..], Ok(text)) = (formats, text.as_bytes().try_into())
+        && let Some(date) = Date::from_iso(text)
+        && DAYS.contains(&date)
+    {
+        return Ok(date);
+    }
     let mut found = None;
     for format in formats {
         let Some(date) = fit(text.as_bytes(), *format).filter(|date| DAYS.contains(date)) else {

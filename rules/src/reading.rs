@@ -16,6 +16,9 @@ use crate::{Code, Severity};
 /// Most elements of one list; nobody has so many jobs, and each costs memory whatever it holds.
 pub(crate) const LIST_ELEMENTS_MAX: usize = 1_000;
 
+/// Room for the first elements of a list.
+const FIRST_ROOM_BYTES_MAX: usize = 1_024;
+
 /// What stands in a field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Found<T> {
@@ -264,6 +267,8 @@ pub(crate) fn list<'a, T: Default, F: Field>(
     read: impl Fn(&mut Scanner<'a>, &mut Reading<'_>, &mut Order<F>, &mut T) -> Result<(), JsonFault>,
 ) -> Result<(), JsonFault> {
     items.clear();
+    // A worker has few jobs. Left to itself the first room would be for four, and beyond what allocators keep at hand.
+    let first = (FIRST_ROOM_BYTES_MAX / size_of::<T>()).min(4);
     match scanner.value() {
         Ok(Value::Array) => {}
         Ok(Value::Null) => return Ok(()),
@@ -285,7 +290,12 @@ pub(crate) fn list<'a, T: Default, F: Field>(
             continue;
         }
         match scanner.value() {
-            Ok(Value::Object) => read(scanner, reading, order, items.push_mut(T::default()))?,
+            Ok(Value::Object) => {
+                if items.is_empty() {
+                    items.reserve_exact(first);
+                }
+                read(scanner, reading, order, items.push_mut(T::default()))?;
+            }
             Err(fault) => return Err(fault),
             Ok(other) => {
                 if other == Value::Array {

@@ -23,16 +23,14 @@ pub(crate) struct Parts<'a> {
 pub(crate) fn split(name: Cow<'_, str>) -> Option<Parts<'_>> {
     let text: &str = &name;
     let first = tokens(text).next()?;
+    let first_is_front = is_front_title(first);
     // Decided by the first token for almost every name, so the loop is not run to its end.
-    let is_titles_only = tokens(text).all(is_title);
+    let is_titles_only = (first_is_front || is_back_title(first)) && tokens(text).skip(1).all(is_title);
     if is_titles_only {
         return Some(whole(name));
     }
-    let front: Vec<&str> = if is_front_title(first) || title_forms::glued(first).is_some() {
-        title_forms::front(text)
-    } else {
-        Vec::new()
-    };
+    let front: Vec<&str> =
+        if first_is_front || title_forms::glued(first).is_some() { title_forms::front(text) } else { Vec::new() };
     let rest_start = match front.last() {
         Some(last) => end_of(text, last),
         None => 0,

@@ -18,6 +18,8 @@ use crate::masked::Masked;
 use crate::nik::Nik;
 use crate::timestamp::Timestamp;
 
+pub(crate) mod place;
+
 /// Why a frame could not be decoded. Carries the name of a field of ours, never a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum DecodeFault {
@@ -66,11 +68,16 @@ pub enum FieldFault {
 /// Appends a `long` or `int`: zigzag, then seven bits a byte, the lowest first.
 #[inline]
 pub(crate) fn put_long(out: &mut Vec<u8>, value: i64) {
-    let zigzag = ((value << 1) ^ (value >> 63)).cast_unsigned();
+    let zigzag = zigzag(value);
     match u8::try_from(zigzag) {
         Ok(byte @ 0..0x80) => out.push(byte),
         _ => put_long_bytes(out, zigzag),
     }
+}
+
+#[inline]
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
 fn put_long_bytes(out: &mut Vec<u8>, mut rest: u64) {
@@ -95,30 +102,7 @@ const LONG_BYTES_MAX: usize = 10;
 #[inline]
 pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     put_length(out, text.len());
-    put_bytes(out, text.as_bytes());
-}
-
-/// Appends bytes, few as they are in most texts: two copies of a fixed size that meet or overlap, in place, cost less than
-/// the call of a general one.
-#[inline]
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    match bytes.len() {
-        4..8 => put_ends::<4>(out, bytes),
-        8..=16 => put_ends::<8>(out, bytes),
-        17..=32 => put_ends::<16>(out, bytes),
-        _ => out.extend_from_slice(bytes),
-    }
-}
-
-/// Appends `N` to `2 * N` bytes: the first `N`, then the last `N` over what they have in common.
-#[inline]
-fn put_ends<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) {
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) {
-        let end = out.len() + bytes.len();
-        out.extend_from_slice(first);
-        out.truncate(end - N);
-        out.extend_from_slice(last);
-    }
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// Appends the length of a string or the count of a block. Both are far below 2^63: they count
@@ -137,7 +121,7 @@ pub(crate) fn put_opt_text(out: &mut Vec<u8>, text: Option<&str>) {
         Some(text) => match u8::try_from(text.len()) {
             Ok(length @ 0..0x40) => {
                 out.extend_from_slice(&[PRESENT, length << 1]);
-                put_bytes(out, text.as_bytes());
+                out.extend_from_slice(text.as_bytes());
             }
             _ => {
                 out.push(PRESENT);

@@ -23,15 +23,10 @@ impl Date {
         if !(1..=12).contains(&month) || day == 0 || (day > 28 && day > days_in_month(year, month)) {
             return None;
         }
-        // Years that begin in March put the leap day last, so that months have fixed offsets.
-        // Source: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil.
         let year = i64::from(year) - i64::from(month <= 2);
-        let month_from_march = if month > 2 { month - 3 } else { month + 9 };
-        let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
         let centuries = year.div_euclid(100);
-        let leap_days = year.div_euclid(4) - centuries + centuries.div_euclid(4);
-        let days = year * 365 + leap_days + i64::from(day_of_year) - EPOCH_DAYS;
-        i32::try_from(days).ok().map(Self)
+        let days = year * 365 + year.div_euclid(4) - centuries + centuries.div_euclid(4);
+        i32::try_from(days + i64::from(day_of_year(month, day)) - EPOCH_DAYS).ok().map(Self)
     }
 
     /// Exactly `YYYY-MM-DD`, years 0000 to 9999.
@@ -78,6 +73,14 @@ impl<'de> Deserialize<'de> for Date {
         let text = String::deserialize(deserializer)?;
         Self::parse_iso(&text).ok_or_else(|| de::Error::custom("not a date YYYY-MM-DD"))
     }
+}
+
+/// Days since the first of March. Years that begin in March put the leap day last, so that months have fixed offsets.
+/// Source: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil.
+#[inline]
+fn day_of_year(month: u32, day: u32) -> u32 {
+    let month_from_march = if month > 2 { month - 3 } else { month + 9 };
+    (153 * month_from_march + 2) / 5 + day - 1
 }
 
 /// Days in a month (1 to 12) of a year.

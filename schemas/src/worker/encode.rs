@@ -3,7 +3,8 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Body, Employment, Envelope, Pelatihan, Pendidikan};
-use crate::avro::{put_length, put_long, put_opt_long, put_opt_text, put_symbol, put_text, put_trace_id, put_uuid};
+use crate::avro::place::{self, array, opt_long, opt_text, symbol, text};
+use crate::avro::{put_long, put_symbol, put_text, put_trace_id, put_uuid};
 use crate::date::Date;
 use crate::frame;
 use crate::masked::Masked;
@@ -27,8 +28,12 @@ use crate::masked::Masked;
 #[derive(Debug)]
 pub struct Encoder {
     schema_id: u32,
+    /// Room for the longest body so far, and at most twice as much; what a shorter one leaves behind it means nothing.
     body: Vec<u8>,
 }
+
+/// Room at first: more than most bodies need.
+const BODY_BYTES_FIRST: usize = 4_096;
 
 /// A body that has been encoded and hashed and not yet been written.
 #[derive(Debug)]
@@ -42,14 +47,21 @@ impl Encoder {
     /// An encoder that writes `schema_id` into every frame.
     #[must_use]
     pub fn new(schema_id: u32) -> Self {
-        Self { schema_id, body: Vec::with_capacity(2_048) }
+        Self { schema_id, body: vec![0; BODY_BYTES_FIRST] }
     }
 
     /// Encodes the business fields and hashes them.
     pub fn body(&mut self, body: &Body<'_>) -> Encoded<'_> {
-        self.body.clear();
-        put_body(&mut self.body, body);
-        Encoded { schema_id: self.schema_id, body: &self.body, content_hash: content_hash(&self.body) }
+        let length = loop {
+            let length = put_body(&mut self.body, body);
+            if length != place::FULL {
+                break length;
+            }
+            // Once for a record that is longer than all before it.
+            self.body.resize(self.body.len() * 2, 0);
+        };
+        let body = self.body.get(..length).unwrap_or_default();
+        Encoded { schema_id: self.schema_id, body, content_hash: content_hash(body) }
     }
 
     /// Appends a whole frame to `out` and returns its `content_hash`.
@@ -99,79 +111,71 @@ fn content_hash(body: &[u8]) -> i64 {
     xxh3_64(body).cast_signed()
 }
 
-fn put_body(out: &mut Vec<u8>, body: &Body<'_>) {
-    put_text(out, body.nik.expose());
-    put_text(out, body.nama.expose());
-    put_text(out, body.nama_asal.expose());
-    put_masked(out, body.gelar_depan.as_ref());
-    put_masked(out, body.gelar_belakang.as_ref());
-    put_opt_long(out, body.jenis_kelamin.map(|symbol| symbol.index().into()));
-    put_masked(out, body.tempat_lahir.as_ref());
-    put_date(out, body.tanggal_lahir);
-    put_masked(out, body.alamat.as_ref());
-    put_symbol(out, body.status_aktif.index());
-    put_text(out, &body.status_aktif_asal);
-    put_opt_text(out, body.kode_wilayah.as_deref());
-    put_opt_text(out, body.kode_wilayah_asal.as_deref());
-    put_array(out, &body.pendidikan, put_pendidikan);
-    put_array(out, &body.pelatihan, put_pelatihan);
-    put_array(out, &body.warnings, |out, code| put_text(out, code));
-    put_array(out, &body.employments, put_employment);
+/// Writes the body from the start of `out` and returns where it ends, [`place::FULL`] where there was no room for it.
+fn put_body(out: &mut [u8], body: &Body<'_>) -> usize {
+    let at = text(out, 0, body.nik.expose());
+    let at = text(out, at, body.nama.expose());
+    let at = text(out, at, body.nama_asal.expose());
+    let at = masked(out, at, body.gelar_depan.as_ref());
+    let at = masked(out, at, body.gelar_belakang.as_ref());
+    let at = opt_long(out, at, body.jenis_kelamin.map(|symbol| symbol.index().into()));
+    let at = masked(out, at, body.tempat_lahir.as_ref());
+    let at = date(out, at, body.tanggal_lahir);
+    let at = masked(out, at, body.alamat.as_ref());
+    let at = symbol(out, at, body.status_aktif.index());
+    let at = text(out, at, &body.status_aktif_asal);
+    let at = opt_text(out, at, body.kode_wilayah.as_deref());
+    let at = opt_text(out, at, body.kode_wilayah_asal.as_deref());
+    let at = array(out, at, &body.pendidikan, put_pendidikan);
+    let at = array(out, at, &body.pelatihan, put_pelatihan);
+    let at = array(out, at, &body.warnings, |out, at, code| text(out, at, code));
+    array(out, at, &body.employments, put_employment)
 }
 
-fn put_employment(out: &mut Vec<u8>, job: &Employment<'_>) {
-    put_text(out, &job.employment_key);
-    put_opt_text(out, job.kode_unit.as_deref());
-    put_opt_text(out, job.unit.as_deref());
-    put_opt_text(out, job.alamat.as_deref());
-    put_opt_text(out, job.id_jenis_sdmk.as_deref());
-    put_opt_text(out, job.jenis_sdmk.as_deref());
-    put_opt_text(out, job.status_pegawai.as_deref());
-    put_masked(out, job.nip.as_ref());
-    put_masked(out, job.str.as_ref());
-    put_date(out, job.str_tanggal);
-    put_date(out, job.str_berlaku_sampai);
-    put_masked(out, job.sip.as_ref());
-    put_date(out, job.sip_tanggal);
-    put_date(out, job.sip_berlaku_sampai);
-    put_date(out, job.tanggal_mulai);
-    put_date(out, job.tanggal_akhir);
-    put_opt_text(out, job.kode_wilayah.as_deref());
-    put_opt_text(out, job.kode_wilayah_asal.as_deref());
+fn put_employment(out: &mut [u8], at: usize, job: &Employment<'_>) -> usize {
+    let at = text(out, at, &job.employment_key);
+    let at = opt_text(out, at, job.kode_unit.as_deref());
+    let at = opt_text(out, at, job.unit.as_deref());
+    let at = opt_text(out, at, job.alamat.as_deref());
+    let at = opt_text(out, at, job.id_jenis_sdmk.as_deref());
+    let at = opt_text(out, at, job.jenis_sdmk.as_deref());
+    let at = opt_text(out, at, job.status_pegawai.as_deref());
+    let at = masked(out, at, job.nip.as_ref());
+    let at = masked(out, at, job.str.as_ref());
+    let at = date(out, at, job.str_tanggal);
+    let at = date(out, at, job.str_berlaku_sampai);
+    let at = masked(out, at, job.sip.as_ref());
+    let at = date(out, at, job.sip_tanggal);
+    let at = date(out, at, job.sip_berlaku_sampai);
+    let at = date(out, at, job.tanggal_mulai);
+    let at = date(out, at, job.tanggal_akhir);
+    let at = opt_text(out, at, job.kode_wilayah.as_deref());
+    opt_text(out, at, job.kode_wilayah_asal.as_deref())
 }
 
-fn put_pendidikan(out: &mut Vec<u8>, education: &Pendidikan<'_>) {
-    put_opt_text(out, education.kode_prodi.as_deref());
-    put_opt_text(out, education.prodi.as_deref());
-    put_opt_text(out, education.jenjang.as_deref());
-    put_opt_text(out, education.kode_perti.as_deref());
-    put_opt_text(out, education.perguruan_tinggi.as_deref());
-    put_opt_text(out, education.tahun_lulus.as_deref());
-    put_masked(out, education.no_ijazah.as_ref());
+fn put_pendidikan(out: &mut [u8], at: usize, education: &Pendidikan<'_>) -> usize {
+    let at = opt_text(out, at, education.kode_prodi.as_deref());
+    let at = opt_text(out, at, education.prodi.as_deref());
+    let at = opt_text(out, at, education.jenjang.as_deref());
+    let at = opt_text(out, at, education.kode_perti.as_deref());
+    let at = opt_text(out, at, education.perguruan_tinggi.as_deref());
+    let at = opt_text(out, at, education.tahun_lulus.as_deref());
+    masked(out, at, education.no_ijazah.as_ref())
 }
 
-fn put_pelatihan(out: &mut Vec<u8>, training: &Pelatihan<'_>) {
-    put_opt_text(out, training.nama.as_deref());
-    put_opt_text(out, training.penyelenggara.as_deref());
-    put_opt_text(out, training.tahun.as_deref());
-    put_masked(out, training.no_sertifikat.as_ref());
+fn put_pelatihan(out: &mut [u8], at: usize, training: &Pelatihan<'_>) -> usize {
+    let at = opt_text(out, at, training.nama.as_deref());
+    let at = opt_text(out, at, training.penyelenggara.as_deref());
+    let at = opt_text(out, at, training.tahun.as_deref());
+    masked(out, at, training.no_sertifikat.as_ref())
 }
 
-fn put_array<T>(out: &mut Vec<u8>, items: &[T], put: impl Fn(&mut Vec<u8>, &T)) {
-    // An empty array is the closing zero alone.
-    if !items.is_empty() {
-        put_length(out, items.len());
-        for item in items {
-            put(out, item);
-        }
-    }
-    out.push(0);
+#[inline]
+fn masked(out: &mut [u8], at: usize, text: Option<&Masked<'_>>) -> usize {
+    opt_text(out, at, text.map(Masked::expose))
 }
 
-fn put_masked(out: &mut Vec<u8>, text: Option<&Masked<'_>>) {
-    put_opt_text(out, text.map(Masked::expose));
-}
-
-fn put_date(out: &mut Vec<u8>, date: Option<Date>) {
-    put_opt_long(out, date.map(|date| i64::from(date.0)));
+#[inline]
+fn date(out: &mut [u8], at: usize, date: Option<Date>) -> usize {
+    opt_long(out, at, date.map(|date| i64::from(date.0)))
 }
