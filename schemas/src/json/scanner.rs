@@ -109,6 +109,31 @@ impl<'a> Scanner<'a> {
         found
     }
 
+    /// As `pass_mark`, where blanks stand before the key.
+    pub(crate) fn pass_spaced_mark(&mut self, mark: &Mark) -> bool {
+        let Some(level) = self.levels.last_mut() else {
+            return false;
+        };
+        let bytes = self.text.as_bytes();
+        let mut at = self.at;
+        if !level.first {
+            if bytes.get(at) != Some(&b',') {
+                return false;
+            }
+            at += 1;
+        }
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
+            at += 1;
+        }
+        // The last of the blanks stands in the place of the comma. Without any, `pass_mark` has looked.
+        let found = at > self.at && mark.is_at(bytes, at - 1, 1);
+        if found {
+            level.first = false;
+            self.at = at - 1 + mark.length();
+        }
+        found
+    }
+
     /// Notes that a key has come again, where the caller knows better than the scanner.
     #[cold]
     pub(crate) fn note_repeated_key(&mut self) {

@@ -75,9 +75,13 @@ impl<'n, F: Field> Fields<'n, F> {
         }
     }
 
-    /// As `next`, where the guess was wrong.
+    /// As `next`, where the guess was wrong, or is right and stands after blanks as some sources write them.
     #[cold]
     fn search(&mut self, scanner: &mut Scanner<'_>) -> Result<Option<F>, JsonFault> {
+        let slot = self.order.after(self.last);
+        if self.names.mark(slot).is_some_and(|mark| scanner.pass_spaced_mark(mark)) {
+            return Ok(self.meet(scanner, slot));
+        }
         while let Some(key) = scanner.key()? {
             let Some(slot) = self.names.slot(&key) else {
                 self.unknown += 1;
@@ -190,8 +194,15 @@ mod tests {
             assert_eq!(read(record, &layout, &mut order), Ok((expected.to_vec(), 0)));
             let mut scanner = Scanner::record(record).expect("an object");
             assert_eq!(order.after(START), 11);
-            assert!(layout.person.mark(11).is_some_and(|mark| scanner.pass_mark(mark)));
+            let mark = layout.person.mark(11).expect("a short name");
+            assert!(!scanner.pass_spaced_mark(mark) && scanner.pass_mark(mark));
             assert_eq!(scanner.value(), Ok(Value::Number("1")));
+            let spaced = br#"{ "LAST_UPDATED": 1, "NIK": "x", "NAMA": null, "KODE_KAB": 3273 }"#;
+            let mut scanner = Scanner::record(spaced).expect("an object");
+            assert!(!scanner.pass_mark(mark) && scanner.pass_spaced_mark(mark));
+            assert_eq!(scanner.value(), Ok(Value::Number("1")));
+            let nik = layout.person.mark(0).expect("a short name");
+            assert!(!scanner.pass_mark(nik) && scanner.pass_spaced_mark(nik));
         }
         for record in [
             r#"{"NIK":1,"NIK":2,"LAST_UPDATED":"2026-11-20T08:15:30+07:00"}"#,
@@ -225,7 +236,8 @@ mod tests {
                 let members = members.into_iter().filter(|(field, ..)| repeats || seen.insert(*field)).map(|(field, escaped, value)| {
                     let value = ["1", "null", "\"a b\"", "\"NIK\\\":1,\"", "{\"NIK\":1}", "[1,\"NIK\",2]", " \"\" "].get(value).unwrap_or(&"\"x\"");
                     let colon = if escaped { " : " } else { ":" };
-                    format!("{}{colon}{value}", key(&layout, field, escaped && value.len() > 2))
+                    let before = ["", " ", "\n\t"].get(field % 5).unwrap_or(&"");
+                    format!("{before}{}{colon}{value}", key(&layout, field, escaped && value.len() > 2))
                 });
                 let mut record = format!("{{{}}}", members.collect::<Vec<_>>().join(",")).into_bytes();
                 if let Some((at, byte)) = damage {
