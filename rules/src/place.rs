@@ -33,15 +33,19 @@ impl<'a> Clues<'a> {
     /// Judges the clues together; null where the source gave no code at all.
     pub(crate) fn judge(&self, reading: &mut Reading<'_>, paths: &CluePaths<'_>) -> Found<Place<'a>> {
         let rules = reading.rules;
-        let (code, asal) = match given(&self.kode_kabupaten) {
-            Found::Good(given) => given,
+        let received = match &self.kode_kabupaten {
+            Found::Good(received) => received,
             Found::Refused => return Found::Refused,
             Found::Null => return self.judge_province(reading, paths),
+        };
+        let Some(code) = received.clean() else {
+            return self.judge_province(reading, paths);
         };
         let Some(regency) = rules.regions.regency(&code) else {
             return reading.refused(Code::RegionUnknown, paths.kode_kabupaten);
         };
-        if let Found::Good((code, _)) = given(&self.kode_provinsi)
+        if let Found::Good(received) = &self.kode_provinsi
+            && let Some(code) = received.clean()
             && !regency.has_province(&code)
         {
             reading.refuse(Code::RegionProvinceDiffers, paths.kode_provinsi);
@@ -51,25 +55,21 @@ impl<'a> Clues<'a> {
         {
             reading.refuse(Code::RegionNameDiffers, paths.nama_kabupaten);
         }
-        Found::Good(Place { kode: regency.row().kode, asal })
+        Found::Good(Place { kode: regency.row().kode, asal: received.trimmed() })
     }
 
     fn judge_province(&self, reading: &mut Reading<'_>, paths: &CluePaths<'_>) -> Found<Place<'a>> {
-        given(&self.kode_provinsi).and_then(|(code, asal)| match reading.rules.regions.province(&code) {
-            Some(row) => Found::Good(Place { kode: row.kode, asal }),
+        let received = match &self.kode_provinsi {
+            Found::Good(received) => received,
+            Found::Refused => return Found::Refused,
+            Found::Null => return Found::Null,
+        };
+        let Some(code) = received.clean() else {
+            return Found::Null;
+        };
+        match reading.rules.regions.province(&code) {
+            Some(row) => Found::Good(Place { kode: row.kode, asal: received.trimmed() }),
             None => reading.refused(Code::RegionUnknown, paths.kode_provinsi),
-        })
-    }
-}
-
-/// A code as clean text, and as received without outer blanks.
-fn given<'a>(received: &Found<Received<'a>>) -> Found<(Cow<'a, str>, Cow<'a, str>)> {
-    match received {
-        Found::Null => Found::Null,
-        Found::Refused => Found::Refused,
-        Found::Good(text) => match text.clean() {
-            Some(code) => Found::Good((code, text.trimmed())),
-            None => Found::Null,
-        },
+        }
     }
 }

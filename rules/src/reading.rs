@@ -292,7 +292,7 @@ pub(crate) fn list<'a, T: Default, F: Field>(
         match scanner.value() {
             Ok(Value::Object) => {
                 if items.is_empty() {
-                    items.reserve_exact(first);
+                    *items = Vec::with_capacity(first);
                 }
                 read(scanner, reading, order, items.push_mut(T::default()))?;
             }

@@ -141,7 +141,12 @@ fn is_control(c: char) -> bool {
 /// Whether a plain text is its own clean form: not too long, and no blank in disguise.
 #[inline]
 pub(crate) fn is_sound(text: &str) -> bool {
-    text.len() <= TEXT_BYTES_MAX && !is_blank(text)
+    match text.len() {
+        // Beyond the longest blank in disguise none has to be compared.
+        5..=TEXT_BYTES_MAX => true,
+        ..=4 => !is_blank(text),
+        _ => false,
+    }
 }
 
 /// Whether a text is what people and programs write for "nothing", ASCII case ignored.

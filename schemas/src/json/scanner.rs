@@ -134,6 +134,23 @@ impl<'a> Scanner<'a> {
         found
     }
 
+    /// Closes the innermost open object if it ends right here; `false` if not, or not without a further look, and nothing has
+    /// happened.
+    pub(crate) fn pass_end(&mut self) -> bool {
+        let ends = self.byte() == Some(b'}') && self.levels.last().is_some_and(|level| level.object);
+        if ends {
+            self.at += 1;
+            self.close();
+        }
+        ends
+    }
+
+    fn close(&mut self) {
+        if let Some(level) = self.levels.pop() {
+            self.keys.truncate(level.keys_from);
+        }
+    }
+
     /// Notes that a key has come again, where the caller knows better than the scanner.
     #[cold]
     pub(crate) fn note_repeated_key(&mut self) {
@@ -273,9 +290,7 @@ impl<'a> Scanner<'a> {
         match self.byte() {
             Some(byte) if byte == close => {
                 self.at += 1;
-                if let Some(level) = self.levels.pop() {
-                    self.keys.truncate(level.keys_from);
-                }
+                self.close();
                 Ok(false)
             }
             Some(b',') if !first => {

@@ -78,6 +78,9 @@ impl<'n, F: Field> Fields<'n, F> {
     /// As `next`, where the guess was wrong, or is right and stands after blanks as some sources write them.
     #[cold]
     fn search(&mut self, scanner: &mut Scanner<'_>) -> Result<Option<F>, JsonFault> {
+        if scanner.pass_end() {
+            return Ok(None);
+        }
         let slot = self.order.after(self.last);
         if self.names.mark(slot).is_some_and(|mark| scanner.pass_spaced_mark(mark)) {
             return Ok(self.meet(scanner, slot));
