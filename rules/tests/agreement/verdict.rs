@@ -1,13 +1,21 @@
 //! A verdict as plain JSON, as the golden files and the oracle tell it: nulls left out.
 
-use rules::{RawRecord, Rules, Verdict, judge};
+use std::cell::RefCell;
+
+use rules::{Memory, RawRecord, Rules, Verdict, judge_and_count};
 use schemas::worker::{Employment, Pelatihan, Pendidikan};
 use schemas::{Date, Masked, Timestamp};
 use serde_json::{Map, Value, json};
 
+thread_local! {
+    /// Kept as a stage keeps it: what came before must not change what is said.
+    static MEMORY: RefCell<Memory> = RefCell::default();
+}
+
 /// What the rules say about a record.
 pub(crate) fn told(payload: &[u8], fetched_at: Timestamp, rules: &Rules) -> Value {
-    match judge(&RawRecord { payload, fetched_at }, rules) {
+    let raw = RawRecord { payload, fetched_at };
+    match MEMORY.with_borrow_mut(|memory| judge_and_count(&raw, rules, memory).0) {
         Verdict::Rejected { reasons } => {
             let reasons: Vec<String> = reasons.iter().map(|it| format!("{}@{}", it.code, it.field)).collect();
             json!({ "verdict": "rejected", "reasons": reasons })

@@ -18,7 +18,7 @@ pub(super) struct Level<'a> {
     /// Whether a key of it had escapes.
     escaped: bool,
     /// All its keys, once they are too many to compare one by one.
-    many: Option<Box<HashSet<Cow<'a, str>>>>,
+    many: Option<HashSet<Cow<'a, str>>>,
 }
 
 /// Keys of one object that are compared one by one.
@@ -47,7 +47,7 @@ impl<'a> Level<'a> {
     #[cold]
     fn has(&mut self, known: &[&'a str], raw: &'a str) -> bool {
         if known.len() >= FEW_KEYS_MAX {
-            let all = || Box::new(known.iter().copied().map(resolved).collect());
+            let all = || known.iter().copied().map(resolved).collect();
             !self.many.get_or_insert_with(all).insert(resolved(raw))
         } else if self.escaped {
             let key = resolved(raw);
