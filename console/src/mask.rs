@@ -5,14 +5,14 @@
 //! Of one field, the NIK, the first two and the last two of sixteen digits are shown, which is
 //! enough to recognise a record that one already has in hand and not enough to learn a number.
 
+use schemas::foreign;
+
 use crate::words::counted;
 
 /// Lines of an outline; a record beyond it is cut, and the cut is told.
 const LINES_MAX: usize = 400;
 /// Nesting that is followed. Deeper is itself a hard reason (`json_depth`).
 const DEPTH_MAX: usize = 64;
-/// Longest field name that is shown.
-const NAME_CHARS_MAX: usize = 40;
 
 /// What a record looks like from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,11 +64,7 @@ fn masked_nik(text: &[u8]) -> Option<String> {
 /// person's data as a key must not make it visible.
 pub(crate) fn shown_name(raw: &[u8]) -> String {
     let text = String::from_utf8_lossy(raw);
-    let plain = text.chars().count() <= NAME_CHARS_MAX
-        && text.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-        && text.chars().filter(char::is_ascii_digit).count() <= 2;
-    if plain {
+    if foreign::is_plain(&text) {
         text.into_owned()
     } else {
         format!("(unusual name, {})", counted(text.chars().count(), "character", "characters"))

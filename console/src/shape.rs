@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemas::foreign;
 use schemas::json;
 use schemas::layout::{EmploymentField, Field, Layout, Names, PelatihanField, PendidikanField, PersonField};
 use schemas::version::Stamp;
@@ -23,7 +24,7 @@ pub(crate) struct Declared {
     pub(crate) found: usize,
     /// How many there were.
     pub(crate) of: usize,
-    /// Kinds of values: `text`, `number`, `true or false`, `null`, `group`, `list`.
+    /// Kinds of values: `text`, `number`, `true or false`, `null`, `object`, `list`.
     pub(crate) kinds: BTreeSet<&'static str>,
     /// Without it no record of this source can be good.
     pub(crate) is_mandatory: bool,
@@ -82,7 +83,7 @@ impl Section {
         for (name, value) in &members {
             let seen = self.seen.entry(name.clone()).or_default();
             seen.found += usize::from(names.insert(name.clone()));
-            seen.kinds.insert(kind(value));
+            seen.kinds.insert(foreign::kind(value));
         }
         Some(members)
     }
@@ -115,19 +116,6 @@ impl Section {
             found,
             kinds,
         }));
-    }
-}
-
-/// The kind of a value, by its first byte.
-pub(crate) fn kind(value: &[u8]) -> &'static str {
-    match value.first() {
-        Some(b'"') => "text",
-        Some(b'{') => "group",
-        Some(b'[') => "list",
-        Some(b't' | b'f') => "true or false",
-        Some(b'n') => "null",
-        Some(b'-' | b'0'..=b'9') => "number",
-        _ => "unreadable",
     }
 }
 

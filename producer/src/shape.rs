@@ -6,6 +6,7 @@
 //! shown, because a source that uses a NIK as a key must not make it visible.
 
 use crate::profile::Answer;
+use schemas::foreign;
 use schemas::json;
 use schemas::layout::{Field, Layout, Names, PersonField};
 use schemas::version::Stamp;
@@ -20,9 +21,6 @@ const DEPTH_MAX: usize = 8;
 
 /// Entries of an array that are looked at: a change of structure shows in the first ones.
 const ENTRIES_MAX: usize = 1_000;
-
-/// Longest field name that is shown.
-const NAME_BYTES_MAX: usize = 40;
 
 /// Differences that are told; the rest are counted.
 const DIFFERENCES_MAX: usize = 12;
@@ -57,7 +55,7 @@ impl Walk {
         if !self.places.contains_key(path) && self.places.len() >= PATHS_MAX {
             return;
         }
-        let kind = kind(bytes);
+        let kind = foreign::kind(bytes);
         *self.places.entry(path.to_owned()).or_default().entry(kind).or_default() += 1;
         if depth >= DEPTH_MAX {
             return;
@@ -81,28 +79,9 @@ impl Walk {
     }
 }
 
-/// By the first byte: what follows may be broken, and then it is an outline of what can be told.
-fn kind(bytes: &[u8]) -> &'static str {
-    match bytes.trim_ascii_start().first() {
-        Some(b'{') => "object",
-        Some(b'[') => "list",
-        Some(b'"') => "text",
-        Some(b'-' | b'0'..=b'9') => "number",
-        Some(b't' | b'f') => "true or false",
-        Some(b'n') => "null",
-        Some(b'<') => "HTML",
-        Some(_) => "no JSON",
-        None => "nothing",
-    }
-}
-
 /// A field's name, where it can be shown.
 fn shown(name: &str) -> &str {
-    let plain = name.len() <= NAME_BYTES_MAX
-        && name.bytes().next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
-        && name.bytes().filter(u8::is_ascii_digit).count() <= 2;
-    if plain { name } else { "(unusual name)" }
+    if foreign::is_plain(name) { name } else { "(unusual name)" }
 }
 
 /// What differs from the profile, each in a few words; empty where nothing does.

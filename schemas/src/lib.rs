@@ -15,6 +15,7 @@
 mod avro;
 mod date;
 pub mod event;
+pub mod foreign;
 pub mod frame;
 pub mod identity;
 mod ids;
