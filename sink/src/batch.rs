@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use schemas::worker::{Op, SdmkWorker};
+use schemas::worker::{Employment, Op, SdmkWorker};
 use schemas::{PersonId, Timestamp};
 use uuid::Uuid;
 
@@ -242,7 +242,20 @@ pub(crate) fn read(record: Record<'_>, schema_id: u32) -> Result<Read<'_>, Refus
     if key != Some(worker.person_id) {
         return Err(Refusal::IdentityMismatch);
     }
+    if has_a_key_twice(&worker.body.employments) {
+        return Err(Refusal::JobTwice);
+    }
     Ok(Read::State(worker))
+}
+
+/// The processor sorts jobs by their key, so that one look at each is enough nearly always.
+fn has_a_key_twice(jobs: &[Employment<'_>]) -> bool {
+    if jobs.windows(2).all(|pair| pair[0].employment_key < pair[1].employment_key) {
+        return false;
+    }
+    let mut keys: Vec<&str> = jobs.iter().map(|job| job.employment_key.as_ref()).collect();
+    keys.sort_unstable();
+    keys.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// An error with its causes. Decoding errors name fields and schema ids, never a value.

@@ -62,8 +62,8 @@ impl fmt::Display for PgAnswer {
 
 impl PgAnswer {
     /// Whether rows are to blame when a statement that carries rows gets this answer: class 22
-    /// (data exception), class 23 (integrity constraint violation), 21000 (two jobs of a changed person
-    /// with one key) and 54000 (a key too long for an index page).
+    /// (data exception), class 23 (integrity constraint violation), 21000 (one statement would write a
+    /// row twice) and 54000 (a key too long for an index page).
     pub(crate) fn blames_rows(&self) -> bool {
         matches!(&self.sqlstate.class(), b"22" | b"23") || matches!(&self.sqlstate.0, b"21000" | b"54000")
     }
@@ -78,6 +78,8 @@ pub(crate) enum Refusal {
     IdentityMismatch,
     /// A tombstone without a readable `sisdmk-fetched-at`.
     HeaderMissing,
+    /// Two jobs with one key; the table has place for one of them, and nobody knows for which.
+    JobTwice,
     /// Postgres cannot hold it.
     NotStorable(PgAnswer),
 }
@@ -89,7 +91,7 @@ impl Refusal {
             Self::Undecodable(_) => "frame_undecodable",
             Self::IdentityMismatch => "identity_mismatch",
             Self::HeaderMissing => "header_missing",
-            Self::NotStorable(_) => "row_refused",
+            Self::JobTwice | Self::NotStorable(_) => "row_refused",
         }
     }
 
@@ -99,6 +101,7 @@ impl Refusal {
             Self::Undecodable(what) => format!("the record is not readable: {what}"),
             Self::IdentityMismatch => "the key is not the person id of the record".to_owned(),
             Self::HeaderMissing => "a tombstone without a readable sisdmk-fetched-at header".to_owned(),
+            Self::JobTwice => "two jobs of the record have the same employment_key".to_owned(),
             Self::NotStorable(answer) => format!("the table refuses the row: {answer}"),
         }
     }

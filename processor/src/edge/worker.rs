@@ -437,13 +437,14 @@ impl<'c> Worker<'c> {
             return Ok(false);
         }
         self.lost.clear();
+        let mut ready = Vec::with_capacity(partitions.len());
         for (partition, position) in partitions.iter().zip(committed) {
             match position {
                 Some(position) => {
                     self.runs.assign(*partition, position);
                     self.consumer.seek(RAW_TOPIC, *partition, position)?;
                     if !self.standstill.holds(*partition) {
-                        self.consumer.resume(RAW_TOPIC, &[*partition])?;
+                        ready.push(*partition);
                     }
                 }
                 // Never the beginning and never the end: nobody knows what was done.
@@ -453,6 +454,7 @@ impl<'c> Worker<'c> {
                 }
             }
         }
+        self.consumer.resume(RAW_TOPIC, &ready)?;
         self.telemetry.lost(&self.lost);
         Ok(true)
     }

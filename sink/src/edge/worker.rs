@@ -308,11 +308,8 @@ impl Worker {
         }
     }
 
-    /// Goes on with a partition that was paused.
-    fn resume(&mut self, number: i32) {
-        if !self.paused.contains(&number) {
-            return;
-        }
+    /// Goes back to where the batch of a paused partition ends; whether it may go on from there.
+    fn is_in_place(&self, number: i32) -> bool {
         // What librdkafka handed out while the partition was paused was not kept: back to it.
         let next = self.partitions.get(&number).map(|partition| partition.batch.next_position());
         if let Some(next) = next
@@ -321,14 +318,9 @@ impl Worker {
         {
             // It stays paused, and with it the records in their order.
             tracing::warn!(error = %fault, partition = number, "the partition cannot go on; trying again");
-            return;
+            return false;
         }
-        match self.consumer.resume(CLEAN, &[number]) {
-            Ok(()) => {
-                self.paused.remove(&number);
-            }
-            Err(fault) => tracing::debug!(error = %fault, partition = number, "not resumed"),
-        }
+        true
     }
 
     /// A connection, if there is one or can be one now.
@@ -533,8 +525,13 @@ impl Worker {
             return;
         }
         let running: Vec<i32> = self.running().filter(|number| self.paused.contains(number)).collect();
-        for number in running {
-            self.resume(number);
+        let ready: Vec<i32> = running.into_iter().filter(|number| self.is_in_place(*number)).collect();
+        if ready.is_empty() {
+            return;
+        }
+        match self.consumer.resume(CLEAN, &ready) {
+            Ok(()) => self.paused.retain(|number| !ready.contains(number)),
+            Err(fault) => tracing::debug!(error = %fault, partitions = ?ready, "not resumed"),
         }
     }
 

@@ -131,14 +131,15 @@ impl<'b> Attempt<'b> {
             match self.transaction(connection, &plan, dead_letters).await {
                 Ok(done) => return Ok(done),
                 Err(Failed::World(fault)) => return Err(fault),
-                // A new person's job is there already: somebody has deleted the person alone, by hand. Or one record
-                // has it twice; then the next try says so again.
+                // A new person's job is there already: somebody has deleted the person alone, by hand.
                 Err(Failed::Rows(answer))
                     if answer.constraint.as_deref() == Some(EMPLOYMENT_KEY) && !self.clears_jobs =>
                 {
                     self.clears_jobs = true;
                 }
                 Err(Failed::Rows(answer)) => {
+                    // Nor may the search take such a person for guilty.
+                    self.clears_jobs = true;
                     let found = self.search(connection, &plan, answer.clone()).await?;
                     if found.is_empty() {
                         return Err(Fault::NobodyToBlame {

@@ -8,7 +8,14 @@ WITH gone AS (
         FROM stage_change c
         CROSS JOIN LATERAL (
             SELECT employment_key FROM sdmk.employment
-            WHERE person_id = c.person_id AND employment_key <> ALL (c.employment_keys)
+            WHERE person_id = c.person_id
+              AND cardinality(c.employment_keys) <= 32 AND employment_key <> ALL (c.employment_keys)
+            UNION ALL
+            -- An array is searched from its beginning for each row: of very many jobs a difference of sets.
+            (SELECT employment_key FROM sdmk.employment
+             WHERE person_id = c.person_id AND cardinality(c.employment_keys) > 32
+             EXCEPT
+             SELECT unnest(c.employment_keys) WHERE cardinality(c.employment_keys) > 32)
             OFFSET 0
         ) held
     ) lost

@@ -344,11 +344,12 @@ async fn whatever_postgres_cannot_hold_is_set_aside() {
     twice.body.employments[1].employment_key = "A".into();
     let counts = table.write(&[infinite(Person::new(1)), nul_in_json, endless, long_key, twice, Person::new(6)]).await;
     let refused: Vec<_> = table.letters.published.iter().map(|(offset, ..)| *offset).collect();
-    // Two jobs with one key are a fault of the writer, which Postgres tells as 23505 of a new person.
+    // Two jobs with one key are a fault of the writer.
     assert_eq!(refused, [0, 1, 2, 3, 4]);
     assert_eq!((counts.inserted, counts.rejected), (1, 5));
-    // Of one who is known already as 21000.
-    let mut twice = Person::new(6).at(20, 20).working(&[("A", "u"), ("B", "u")]);
+    // Also of one who is known already, with one of the two.
+    table.write(&[Person::new(6).at(10, 10).working(&[("A", "u")])]).await;
+    let mut twice = Person::new(6).at(20, 20).working(&[("A", "u"), ("B", "v")]);
     twice.body.employments[1].employment_key = "A".into();
     let counts = table.write(&[twice, Person::new(7)]).await;
     assert_eq!((counts.inserted, counts.updated, counts.rejected), (1, 0, 1));
@@ -386,6 +387,28 @@ async fn jobs_left_without_their_person_give_way() {
     let counts = table.write(&[person(1).working(&[("A", "again")]), Person::new(2).working(&[("A", "new")])]).await;
     assert_eq!((counts.inserted, counts.rejected), (2, 0));
     assert_eq!((table.jobs(&person(1)).await.as_str(), table.count("sdmk.employment").await), ("A=again", 2));
+    // Beside a row that Postgres refuses before it comes to the jobs.
+    table.database.run("DELETE FROM sdmk.person").await;
+    let counts = table.write(&[person(1).working(&[("A", "again")]), Person::new(3).named("b\0d")]).await;
+    assert_eq!((counts.inserted, counts.rejected), (1, 1));
+    assert_eq!(table.jobs(&person(1)).await, "A=again");
+}
+
+/// Goal: a person with very many jobs keeps exactly those of the newest state.
+/// Method: more than are searched for one by one, of which one goes, one comes and one changes.
+#[tokio::test]
+async fn very_many_jobs_are_those_of_the_newest_state() {
+    let mut table = Table::new().await;
+    let names: Vec<String> = (0..60).map(|number| format!("K{number:02}")).collect();
+    let names: Vec<&'static str> = names.into_iter().map(|name| &*name.leak()).collect();
+    let jobs = |from: usize, to: usize| names[from..to].iter().map(|key| (*key, "unit")).collect::<Vec<_>>();
+    table.write(&[Person::new(1).at(1, 1).working(&jobs(0, 50))]).await;
+    let mut after = jobs(1, 51);
+    after[0].1 = "moved";
+    let person = Person::new(1).at(2, 2).working(&after);
+    table.write(std::slice::from_ref(&person)).await;
+    let expected: Vec<String> = after.iter().map(|(key, unit)| format!("{key}={unit}")).collect();
+    assert_eq!(table.jobs(&person).await, expected.join(" "));
 }
 
 #[tokio::test]

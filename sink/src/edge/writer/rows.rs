@@ -2,7 +2,7 @@
 //!
 //! Only new and newer states travel whole. New ones go straight into the tables with their jobs,
 //! newer ones through a stage to the place where their row was found; what is equal or stale costs a
-//! look-up and nothing else. Whatever another writer does in between shows as a count that differs.
+//! look-up and nothing else. Whatever another writer does to persons in between shows as a count that differs.
 
 use schemas::version::{self, Outcome, Version};
 use schemas::worker::{Employment, SdmkWorker};
@@ -146,6 +146,7 @@ impl Attempt<'_> {
     ) -> Result<Vec<Standing>, Failed> {
         let found = sqlx::query(include_str!("../../sql/held_versions.sql"))
             .bind(planned.iter().map(|(_, worker)| worker.person_id.0).collect::<Vec<Uuid>>())
+            .persistent(false)
             .fetch_all(connection)
             .await
             .map_err(rows)?;
@@ -226,7 +227,7 @@ impl Attempt<'_> {
         i32::try_from(self.run_of[position]).expect("a batch has at most 100,000 records and so runs")
     }
 
-    fn run_mut<'r>(&self, runs: &'r mut [Run], row: &sqlx::postgres::PgRow) -> Result<&'r mut Run, Failed> {
+    fn run_mut<'r>(&self, runs: &'r mut [Run], row: &PgRow) -> Result<&'r mut Run, Failed> {
         let number: i32 = row.try_get("run").map_err(world)?;
         usize::try_from(number).ok().and_then(|number| runs.get_mut(number)).ok_or_else(|| self.counts_differ().into())
     }
