@@ -30,6 +30,9 @@ const POLL_INTERVAL_MAX: Duration = Duration::from_secs(120);
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// For how long a topic that nobody has heard of may be one that was just made. Topics are made long before: its default of 30 s
+/// would only be how long a record for one that is missing keeps its neighbours waiting.
+const TOPIC_PROPAGATION: Duration = Duration::from_secs(2);
 
 /// Properties that a configuration may not set, each with what to do instead.
 const DENIED: &[(&str, &str)] = &[
@@ -178,7 +181,8 @@ impl KafkaConfig {
             .set("linger.ms", "20")
             .set("batch.size", "1000000")
             .set("batch.num.messages", "10000")
-            .set("compression.type", "lz4");
+            .set("compression.type", "lz4")
+            .set("topic.metadata.propagation.max.ms", millis(TOPIC_PROPAGATION));
         self.give(&mut config);
         config
             .set("enable.idempotence", "true")

@@ -33,6 +33,10 @@ const INIT_LIMIT: Duration = Duration::from_secs(60);
 /// How often the distance to the end of the log is told: two questions to the broker for each partition.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// How long letters may be under way before their topic is asked for: what one that is not there costs the partitions beside,
+/// with the abort and the return to the positions that follow.
+const LETTER_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What a worker is told.
 pub(crate) struct Part<'c> {
     pub(crate) config: &'c Config,
@@ -218,6 +222,7 @@ impl<'c> Worker<'c> {
                     #[cfg(feature = "sabotage")]
                     self.commit_too_early();
                     self.account(producer)?;
+                    self.see_letters_off(producer)?;
                 }
             }
             // A change without a transaction: positions and views are read before the next poll.
@@ -303,9 +308,7 @@ impl<'c> Worker<'c> {
         if let Err(worse) = producer.abort(self.part.kafka.transaction_timeout()) {
             return Err(unclear(worse));
         }
-        let is_missing = !with_letters.is_empty()
-            && self.consumer.partitions(DLQ_TOPIC).is_err_and(|fault| fault.kind == FaultKind::Missing);
-        let missing = is_missing.then_some((DLQ_TOPIC, &with_letters));
+        let missing = (!with_letters.is_empty() && self.has_no_dlq()).then_some((DLQ_TOPIC, &with_letters));
         let culprits = standstill::culprits(&refused, missing);
         if culprits.is_empty() {
             return Err(fault);
@@ -379,6 +382,22 @@ impl<'c> Worker<'c> {
             .map(|(partition, next)| (RAW_TOPIC.to_owned(), partition, next))
             .collect();
         producer.send_offsets(&self.consumer, &offsets, self.part.kafka.transaction_timeout())
+    }
+
+    /// A broker answers for a topic that is not there with silence, and a record waits for it as long as any may. So where letters
+    /// are not delivered soon, the topic is asked for; where it is there, the commit waits on and tells what it meets.
+    fn see_letters_off(&self, producer: &TxnProducer) -> Result<(), KafkaFault> {
+        if self.runs.open().all(|run| run.dlq == 0) {
+            return Ok(());
+        }
+        match producer.flush(LETTER_PATIENCE) {
+            Err(fault) if fault.kind == FaultKind::Timeout && self.has_no_dlq() => Err(fault),
+            _ => Ok(()),
+        }
+    }
+
+    fn has_no_dlq(&self) -> bool {
+        self.consumer.partitions(DLQ_TOPIC).is_err_and(|fault| fault.kind == FaultKind::Missing)
     }
 
     /// Takes note of what a poll met; whether partitions changed.
