@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::machine::Machine;
 use crate::options::Record;
 use crate::part::Part;
+use crate::transactions::Pair;
 
 /// How the work was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -186,6 +187,8 @@ pub struct Figures {
     pub memory_peaks: BTreeMap<Part, u64>,
     /// Postgres stopped, unless it was left out.
     pub pause: Option<Pause>,
+    /// The processor beside the same work without transactions, round by round.
+    pub transactions: Vec<Pair>,
     /// What was compared with the source before any of this was shown.
     pub parity: Vec<String>,
 }

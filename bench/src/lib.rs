@@ -24,6 +24,7 @@ mod round;
 mod sampler;
 mod site;
 mod table;
+mod transactions;
 
 use std::fs;
 use std::io::Write as _;
@@ -37,6 +38,7 @@ pub use crate::figures::{Figures, Floor, Pause, PausedMemory, Phase, Run, Spread
 pub use crate::machine::Machine;
 pub use crate::options::{Options, Record, Records};
 pub use crate::part::Part;
+pub use crate::transactions::Pair;
 
 use crate::memory::Peaks;
 
@@ -82,12 +84,16 @@ pub fn measure(options: &Options, binaries: Binaries) -> Result<Figures> {
         floors: Vec::new(),
         memory_peaks: Peaks::new(),
         pause: None,
+        transactions: Vec::new(),
         parity: Vec::new(),
     };
     for (record, rounds) in options.rounds() {
         for number in 1..=rounds {
             round::measure(&options, &binaries, record, (number, rounds), &mut figures)?;
         }
+    }
+    if options.transaction_rounds > 0 {
+        transactions::measure(&options, &binaries, &mut figures)?;
     }
     if options.pause_seconds > 0 {
         pause::measure(&options, &binaries, &mut figures)?;

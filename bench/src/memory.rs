@@ -62,6 +62,7 @@ pub(crate) mod tests {
             floors: Vec::new(),
             memory_peaks: Peaks::new(),
             pause: None,
+            transactions: Vec::new(),
             parity: Vec::new(),
         }
     }

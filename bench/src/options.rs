@@ -19,12 +19,15 @@ pub struct Options {
     /// Which records: `standard` measures the person alone too, for the sink's floor.
     #[arg(long, value_enum, default_value = "both")]
     pub record: Records,
-    /// How often the standard records are measured; each time with new servers and empty tables.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=21))]
+    /// How often the standard records are measured; each time with new servers and empty tables. 0 leaves them out.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=21))]
     pub rounds: u32,
     /// How often the rich records are measured.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=21))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=21))]
     pub rich_rounds: u32,
+    /// How often the processor is measured beside the same work without transactions; 0 leaves it out.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=21))]
+    pub transaction_rounds: u32,
     /// How long Postgres stands still in the last scenario; 0 leaves it out.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=600))]
     pub pause_seconds: u64,

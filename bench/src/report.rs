@@ -7,6 +7,7 @@ use crate::memory::{LIMIT_BYTES, mib};
 use crate::options::Record;
 use crate::part::Part;
 use crate::table::{Table, grouped};
+use crate::transactions;
 
 /// Between these two lines of a page the tables are replaced.
 pub(crate) const BEGIN: &str = "<!-- measured: begin -->";
@@ -31,6 +32,7 @@ pub(crate) fn tables(figures: &Figures) -> String {
     parts.extend(records(figures).into_iter().map(|record| budget(figures, record)));
     parts.push(bytes(figures));
     parts.push(memory(figures));
+    parts.push(transactions::table(&figures.transactions));
     parts.extend(figures.pause.as_ref().map(|_| pause(figures)));
     parts.push(format!("### Compared before anything was shown\n\n- {}", figures.parity.join("\n- ")));
     parts.retain(|part| !part.is_empty());
@@ -118,6 +120,11 @@ fn aims(figures: &Figures) -> String {
     table.row(["sink alone, person table only, first load, rows/s".to_owned(), grouped(AIM_SINK), cell(sink, grouped)]);
     let ratio = of_floor(figures, Record::Person, false);
     table.row(["the same beside a bare COPY".to_owned(), AIM_OF_FLOOR.to_string(), cell(ratio, two)]);
+    table.row([
+        "processor beside the same work without transactions".to_owned(),
+        transactions::AIM.to_string(),
+        cell(transactions::ratio(&figures.transactions), two),
+    ]);
     let peak = Part::OURS.iter().filter_map(|part| figures.memory_peaks.get(part)).max().copied().unwrap_or(0);
     table.row([
         "largest process of ours, MiB".to_owned(),

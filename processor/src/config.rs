@@ -57,10 +57,22 @@ impl Config {
         })
     }
 
+    /// How long a transaction takes records in while they keep coming: a small part of the time that the broker allows, because
+    /// its records are still to be delivered then.
+    pub(crate) fn flow_max(&self) -> Duration {
+        flow_max(self.transaction_timeout)
+    }
+
     /// Transactional id of worker `number`.
     pub(crate) fn transactional_id(&self, number: usize) -> String {
         format!("sisdmk-processor-{}-{number}", self.instance)
     }
+}
+
+/// See [`Config::flow_max`].
+#[must_use]
+pub fn flow_max(transaction_timeout: Duration) -> Duration {
+    transaction_timeout / 10
 }
 
 /// The layout of a shipped profile, or of the file at this path.

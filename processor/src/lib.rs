@@ -38,6 +38,7 @@ use platform::telemetry;
 use rules::Rules;
 use schemas::identity::IdentityKey;
 
+pub use crate::config::flow_max;
 use crate::config::{Config, STAGE};
 use crate::edge::start::{self, SchemaIds};
 use crate::edge::telemetry::{Telemetry, check};

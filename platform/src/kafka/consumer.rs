@@ -259,8 +259,20 @@ impl Consumer {
     /// happened to our partitions. A record is borrowed for the time of one call of `each`.
     ///
     /// Call it also when no records are wanted (pause the partitions): it keeps the membership.
-    pub fn poll(&self, records_max: usize, wait_max: Duration, mut each: impl FnMut(&Msg<'_>)) -> PollOutcome {
-        let deadline = Deadline::after(wait_max);
+    pub fn poll(&self, records_max: usize, wait_max: Duration, each: impl FnMut(&Msg<'_>)) -> PollOutcome {
+        self.poll_while_flowing(records_max, wait_max, Duration::ZERO, each)
+    }
+
+    /// The same, but after `wait_max` it goes on for as long as the next record is at hand, at most until `flow_max`. So nobody
+    /// waits for company longer than `wait_max`, and what is done once for each poll is done rarely where there is much to do.
+    pub fn poll_while_flowing(
+        &self,
+        records_max: usize,
+        wait_max: Duration,
+        flow_max: Duration,
+        mut each: impl FnMut(&Msg<'_>),
+    ) -> PollOutcome {
+        let (deadline, flow) = (Deadline::after(wait_max), Deadline::after(flow_max));
         let mut outcome = PollOutcome::default();
         let mut at = Cursor::default();
         let (mut first, mut flowing) = (true, false);
@@ -271,6 +283,8 @@ impl Consumer {
                 Duration::ZERO
             } else if first || !deadline.passed() {
                 deadline.remaining()
+            } else if flowing && !flow.passed() {
+                Duration::ZERO
             } else {
                 break;
             };

@@ -139,7 +139,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("processor.listen", Kind::Address, &[PROCESSOR], "Address of the processor's health and metrics.").default("127.0.0.1:9102"),
     setting("processor.instance", Kind::Text, &[PROCESSOR], "Name of this process in its transactional ids: different for each replica, the same after a restart.").default("0"),
     setting("processor.threads", Kind::Int, &[PROCESSOR], "Worker threads, each a member of the consumer group; more than there are partitions stand idle.").unit("threads").default("2").within("1", "64"),
-    setting("processor.batch_records_max", Kind::Int, &[PROCESSOR], "Records in one transaction. Too small: the cost of a transaction dominates; too large: more is done again after a fault.").unit("records").default("10000").within("1", "100000"),
+    setting("processor.batch_records_max", Kind::Int, &[PROCESSOR], "Records in one transaction. Too small: the cost of a transaction dominates; too large: more is done again after a fault.").unit("records").default("50000").within("1", "100000"),
     setting("processor.batch_wait", Kind::Duration, &[PROCESSOR], "How long a transaction that is not full waits for more records.").default("100ms").within("1ms", "5s"),
     setting("processor.transaction_timeout", Kind::Duration, &[PROCESSOR, PRODUCER], "The broker aborts a transaction that is open for longer; it also bounds how long a crashed process hides later records from readers.").default("10s").within("1s", "10s"),
     setting("sink.listen", Kind::Address, &[SINK], "Address of the sink's health and metrics.").default("127.0.0.1:9103"),

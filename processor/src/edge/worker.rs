@@ -329,7 +329,8 @@ impl<'c> Worker<'c> {
         let now = Timestamp(clock::now_micros());
         let mut taker = Taker { producer, transform, runs, page: LastCarried::default(), now, open, refused: None };
         let mut fault: Option<KafkaFault> = None;
-        let outcome = consumer.poll(part.config.batch_records_max, part.config.batch_wait, |message| {
+        let Config { batch_records_max, batch_wait, .. } = *part.config;
+        let outcome = consumer.poll_while_flowing(batch_records_max, batch_wait, part.config.flow_max(), |message| {
             if fault.is_some() {
                 return;
             }
