@@ -17,8 +17,8 @@ const EVER: &str = "2000-01-01T00:00:00Z";
 
 /// Goal: `op` is true, what is known is not published again, and what the view knows is what the topic says: also after
 /// `kill -9`, and after somebody else wrote there.
-/// Method: everything is polled again and again; in between the processor is killed, records change, and a tombstone is written
-/// by hand.
+/// Method: everything is polled again and again; in between the processor is killed, records change, a second processor takes half
+/// of the partitions and gives them back, and a tombstone is written by hand.
 #[test]
 fn only_news_passes_and_op_says_what_kind() -> Result<()> {
     let (_dir, mut system) = support::system()?;
@@ -34,7 +34,6 @@ fn only_news_passes_and_op_says_what_kind() -> Result<()> {
     nothing_is_new(&mut system, &mut tables, persons)?;
     let known = || support::metric(&system, Stage::Processor, "sisdmk_view_persons");
     wait::until("the view to hold everybody", support::ASK_LIMIT, || Ok((known()? == persons).then_some(())))?;
-
     system.simulator()?.change(200)?;
     let changed = tables.wait_closed(&system.poll()?, whole::BATCH_LIMIT)?;
     let count = |name: &str| changed[name].as_i64().with_context(|| format!("no {name}"));
@@ -47,6 +46,7 @@ fn only_news_passes_and_op_says_what_kind() -> Result<()> {
     let comparison = compare::compare(&system)?;
     assert!(comparison.is_equal(), "{comparison}");
 
+    away_and_back(&mut system, &mut tables, persons + inserted)?;
     erased_by_somebody_else(&system, &mut tables)?;
     replayed(&system, &mut tables)?;
     system.stop_stages()
@@ -74,6 +74,30 @@ fn ops(system: &System) -> Result<BTreeMap<&'static str, i64>> {
 fn op(frame: &[u8]) -> Result<Op> {
     let schema_id = frame.get(1..5).and_then(|id| id.try_into().ok()).context("a frame")?;
     Ok(worker::decode(frame, u32::from_be_bytes(schema_id))?.op)
+}
+
+/// Half of the partitions go to another processor and come back: of them only what was written meanwhile is read, and not what was
+/// known before.
+fn away_and_back(system: &mut System, tables: &mut Tables, persons: i64) -> Result<()> {
+    let of_first = |system: &System, name: &str| support::metric(system, Stage::Processor, name);
+    let read = |system: &System| of_first(system, "sisdmk_view_positions_read_total");
+    let known = |system: &System| of_first(system, "sisdmk_view_persons");
+    wait::until("the view to hold everybody", support::ASK_LIMIT, || Ok((known(system)? == persons).then_some(())))?;
+    let before = read(system)?;
+    assert!(before * 5 > persons * 4, "after its start it has read nearly everything: {before} for {persons}");
+    let mut other = system.another_processor("other")?;
+    wait::until("partitions to go", whole::BATCH_LIMIT, || Ok((known(system)? < persons).then_some(())))?;
+    let left = known(system)?;
+    // Nobody new: what comes back is as many as before.
+    system.simulator()?.change(40)?;
+    let row = tables.wait_closed(&system.poll()?, whole::BATCH_LIMIT)?;
+    assert_eq!(row["tied"], true, "{row}");
+    assert!(other.stop()?.success(), "{}", other.log_tail());
+    wait::until("partitions to come back", whole::BATCH_LIMIT, || Ok((known(system)? >= persons).then_some(())))?;
+    let tail = read(system)? - before;
+    assert!(tail > 0, "the other one has written something");
+    assert!(tail < (persons - left) / 3, "{tail} positions were read for {} persons", persons - left);
+    Ok(())
 }
 
 /// A tombstone that the processor did not write is noticed while it runs; the next record of that person is its first again.

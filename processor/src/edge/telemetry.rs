@@ -72,10 +72,11 @@ impl Telemetry {
     }
 
     /// So many views were brought up to the ends of their partitions.
-    pub(crate) fn caught_up(&self, took: Duration, partitions: usize) {
+    pub(crate) fn caught_up(&self, took: Duration, partitions: usize, positions: i64) {
+        positions_read().with_label_values::<&str>(&[]).inc_by(u64::try_from(positions).unwrap_or(0));
         rebuilds().with_label_values::<&str>(&[]).observe(took.as_secs_f64());
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(took_ms, partitions, worker = self.worker, "the current view is read");
+        tracing::info!(took_ms, partitions, positions, worker = self.worker, "the current view is read");
     }
 
     /// What the view of a partition holds; `told` is what was told before.
@@ -225,6 +226,18 @@ fn rebuilds() -> &'static metrics::Histograms {
             "Seconds in which views were brought up to the ends of their partitions.",
             &[],
             &[0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0, 300.0],
+        )
+    });
+    &METRIC
+}
+
+/// `sisdmk_view_positions_read_total`: what bringing views up has cost.
+fn positions_read() -> &'static metrics::core::GenericCounterVec<metrics::core::AtomicU64> {
+    static METRIC: LazyLock<metrics::core::GenericCounterVec<metrics::core::AtomicU64>> = LazyLock::new(|| {
+        metrics::counter(
+            "sisdmk_view_positions_read_total",
+            "Positions of sisdmk.clean that were read to bring views up to the ends of their partitions.",
+            &[],
         )
     });
     &METRIC

@@ -174,10 +174,12 @@ impl Views {
         }
         if !missing.is_empty() {
             let since = Stopwatch::start();
+            let positions =
+                missing.iter().map(|(partition, end)| end - self.held.get(partition).map_or(0, View::next)).sum();
             if !self.read(&missing, &mut meanwhile)? {
                 return Ok(false);
             }
-            self.telemetry.caught_up(since.elapsed(), missing.len());
+            self.telemetry.caught_up(since.elapsed(), missing.len(), positions);
             self.tell();
         }
         // Only now: what was left in the middle is still to be told.
