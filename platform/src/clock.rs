@@ -16,7 +16,11 @@ pub fn now_micros() -> i64 {
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads wall time")]
 pub fn now() -> SystemTime {
-    SystemTime::now()
+    #[cfg(not(feature = "sabotage"))]
+    let now = SystemTime::now();
+    #[cfg(feature = "sabotage")]
+    let now = crate::sabotage::wrong(SystemTime::now());
+    now
 }
 
 /// The monotonic clock, for spans of time.

@@ -4,12 +4,14 @@
 //! A **fail point** is a place at which a test can end or stop the process: it writes a file named after the point into the
 //! folder `SISDMK_FAIL_POINTS`, and the first process that comes by takes it and obeys. A **sabotage** takes one of the
 //! product's promises away, to see that the tests notice: their names stand in `SISDMK_SABOTAGE`, comma-separated.
-//! Without these two variables such a build does what every other one does.
+//! A **wrong clock** goes so many seconds off as the file `SISDMK_CLOCK` says, and jumps when that file changes.
+//! Without these variables such a build does what every other one does.
 
 use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
 
 /// One promise taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +82,18 @@ pub fn point(name: &str) {
     }
 }
 
+/// The time of day by the clock of the host as a test has set it.
+#[must_use]
+pub fn wrong(now: SystemTime) -> SystemTime {
+    static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    #[expect(clippy::disallowed_methods, reason = "a switch of test builds, not a setting of the product")]
+    let file = FILE.get_or_init(|| std::env::var_os("SISDMK_CLOCK").map(PathBuf::from));
+    let Some(file) = file else { return now };
+    let seconds: i64 = fs::read_to_string(file).expect("the clock's file").trim().parse().expect("seconds");
+    let off = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 { now - off } else { now + off }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +111,6 @@ mod tests {
         }
         // Would end this process.
         point("flushed");
+        assert_eq!(wrong(SystemTime::UNIX_EPOCH), SystemTime::UNIX_EPOCH);
     }
 }

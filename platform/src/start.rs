@@ -75,7 +75,7 @@ impl Start<'_> {
     /// A question to Kafka, which blocks.
     ///
     /// # Errors
-    /// What `question` refuses; exit 3 for missing rights or topics, exit 2 for a wrong client.
+    /// What `question` refuses; exit 3 for missing rights, exit 2 for a wrong client.
     pub async fn ask_kafka<T>(
         &self,
         mut question: impl FnMut() -> Result<Result<T, Failure>, KafkaFault>,
@@ -126,9 +126,11 @@ impl Start<'_> {
             FaultKind::Denied => {
                 Err(Failure::environment(message).hint(format!("give this principal the rights of the {}", self.stage)))
             }
-            FaultKind::Missing => Err(Failure::environment(message).hint("run `sisdmk setup`")),
             FaultKind::Config => Err(Failure::config(message)),
-            FaultKind::Retriable
+            // Topics that are missing are a difference, which [`topics`](Self::topics) tells. Besides, a broker that has just
+            // started may not know yet who leads a partition, and calls it unknown.
+            FaultKind::Missing
+            | FaultKind::Retriable
             | FaultKind::Abortable
             | FaultKind::Fenced
             | FaultKind::Fatal
@@ -151,8 +153,8 @@ mod tests {
         let answer = start
             .ask_kafka(|| {
                 asked += 1;
-                if asked == 1 {
-                    return Err(KafkaFault::new(FaultKind::Retriable, "ask"));
+                if let Some(kind) = [FaultKind::Retriable, FaultKind::Missing].get(asked - 1) {
+                    return Err(KafkaFault::new(*kind, "ask"));
                 }
                 assert!(!health.is_ready(), "nobody answered yet");
                 Ok(Ok(7))

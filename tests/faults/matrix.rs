@@ -1,5 +1,8 @@
 //! The fault matrix, row by row: what each stage does under one fault, where no other test has it.
 
+mod clocks;
 mod database;
+mod disks;
+mod outages;
 mod positions;
 mod processes;

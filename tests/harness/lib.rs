@@ -3,6 +3,7 @@
 //! truth. It holds no test and decides nothing about the product.
 
 pub mod breaking;
+mod clock;
 pub mod compare;
 pub mod connect;
 pub mod history;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use stack::{Options, Stack};
 
+use crate::clock;
 use crate::points::FailPoints;
 use crate::process::Process;
 use crate::proxy::Proxy;
@@ -113,6 +114,9 @@ pub struct SystemOptions {
     pub proxied: bool,
     /// Give each stage a folder of fail points. Only builds with the feature `sabotage` look into it.
     pub fail_points: bool,
+    /// Run the stages on a clock that [`System::set_clock`] sets; else on that of the machine. Only builds with the feature
+    /// `sabotage` do.
+    pub own_clock: bool,
     /// The promise that a stage breaks, by its name in `platform::sabotage`. Only such builds do.
     pub sabotage: Option<(Stage, &'static str)>,
     /// Also start Kafka Connect, without any connector.
@@ -138,6 +142,7 @@ impl SystemOptions {
             kafka_proxy_port: None,
             proxied: false,
             fail_points: false,
+            own_clock: false,
             sabotage: None,
             connect: false,
             alertmanager: false,
@@ -208,6 +213,9 @@ impl System {
         }
         let system = Self { stack, options, links, listen, running: BTreeMap::new(), simulator: None };
         system.lead_links()?;
+        if system.options.own_clock {
+            system.set_clock(0)?;
+        }
         // With the newline that an editor leaves: it is no part of the key, and the simulator must find the same.
         system.secret("hmac.key", b"key of a demonstration, of no use elsewhere\n")?;
         system.secret("api.token", b"token-of-the-demonstration")?;
@@ -438,7 +446,19 @@ impl System {
         if let Some((_, name)) = self.options.sabotage.filter(|(of, _)| *of == stage) {
             environment.push(("SISDMK_SABOTAGE".to_owned(), name.to_owned()));
         }
+        if self.options.own_clock {
+            environment.push(clock::environment(&self.clock_file()));
+        }
         Ok(environment)
+    }
+
+    fn clock_file(&self) -> PathBuf {
+        self.options.dir.join("clock")
+    }
+
+    /// Sets the clock of the stages, those that run too, so many seconds from the machine's.
+    pub fn set_clock(&self, seconds: i64) -> Result<()> {
+        clock::set(&self.clock_file(), seconds)
     }
 
     /// Starts a stage and waits until it is ready.

@@ -564,22 +564,32 @@ impl Worker {
     }
 
     fn measure_lag(&self) {
-        for (number, partition) in &self.partitions {
-            match self.consumer.watermarks(CLEAN, *number) {
-                Ok((_, end)) => {
-                    let lag = match partition.standing {
-                        Standing::Running | Standing::Held(_) => end - self.position(*number, partition),
-                        Standing::Asking | Standing::Stopped(Some(_) | None) => continue,
-                    };
-                    metrics::stage_lag().with_label_values(&["sink", &number.to_string()]).set(lag.max(0));
-                }
-                Err(fault) => {
-                    // Every further question would wait for its own time-out.
-                    tracing::debug!(error = %fault, "the lag cannot be measured now");
-                    return;
-                }
+        let kafka = format!("{} kafka", self.check);
+        match self.look_at_ends() {
+            Ok(()) => self.health.forget(&kafka),
+            Err(fault) => {
+                // A broker that is away brings no records and no faults either: this is where it is noticed.
+                tracing::debug!(error = %fault, "the lag cannot be measured now");
+                self.health.not_ok(&kafka, format!("failed to {fault}"));
             }
         }
+    }
+
+    /// Stops at the first fault: every further question would wait for its own time-out.
+    fn look_at_ends(&self) -> Result<(), KafkaFault> {
+        if self.partitions.is_empty() {
+            // Also without any, which is how it is once the group has given up on a member that it does not hear.
+            return self.consumer.partitions(CLEAN).map(drop);
+        }
+        for (number, partition) in &self.partitions {
+            let (_, end) = self.consumer.watermarks(CLEAN, *number)?;
+            let lag = match partition.standing {
+                Standing::Running | Standing::Held(_) => end - self.position(*number, partition),
+                Standing::Asking | Standing::Stopped(Some(_) | None) => continue,
+            };
+            metrics::stage_lag().with_label_values(&["sink", &number.to_string()]).set(lag.max(0));
+        }
+        Ok(())
     }
 
     fn tell_health(&self) {

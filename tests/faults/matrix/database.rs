@@ -13,8 +13,8 @@ use crate::world::{self, BATCH_LIMIT, STEP_LIMIT};
 const RESUME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Goal: no illness of Postgres loses a record, makes a dead letter, or needs a hand; meanwhile readiness is red.
-/// Method: one system; the sink's connections are ended, its login may have none, the server takes no writes, its tables
-/// are locked for longer than a statement waits. A batch is begun under each, and ends after it. Then reports come twice.
+/// Method: one system; the sink's connections are ended, its login may have none, its password becomes another one before the file
+/// does, the server takes no writes, its tables are locked for longer than a statement waits. A batch is begun under each, and ends after it. Then reports come twice.
 /// At last the database is restored from a backup that is older by two batches: the sink goes on from the position that
 /// was restored with the rows.
 #[test]
@@ -48,6 +48,7 @@ fn the_sink_waits_for_postgres_and_goes_on_from_what_was_restored() -> Result<()
         },
         |tables| tables.execute(&enough).map(drop),
     )?;
+    password_rotated(&mut system, &mut tables, &end_sessions)?;
     // A failover that left the connections at a replica.
     read_only(&mut system, &mut tables)?;
     // Somebody holds the table for longer than the sink waits for a lock.
@@ -105,6 +106,25 @@ fn not_ready(system: &System) -> Result<()> {
         let red = !answer.status().is_success();
         Ok((red && answer.text()?.contains("Postgres")).then_some(()))
     })
+}
+
+/// The login gets another password, and some time later the secret's file: the same process goes on with it.
+fn password_rotated(system: &mut System, tables: &mut Tables, end_sessions: &str) -> Result<()> {
+    const ANOTHER: &str = "password-after-the-rotation";
+    let process = system.process(Stage::Sink)?.pid();
+    tables.execute(&format!("ALTER ROLE {SINK_LOGIN} PASSWORD '{ANOTHER}'"))?;
+    tables.execute(end_sessions)?;
+    let batch = begin(system)?;
+    not_ready(system)?;
+    ensure!(log(system)?.contains("SQLSTATE 28P01"), "the old password was refused");
+    system.secret("sink.password", ANOTHER.as_bytes())?;
+    let row = tables.wait_closed(&batch, RESUME_LIMIT)?;
+    assert_eq!(row["tied"], true, "{row}");
+    ensure!(
+        system.process(Stage::Sink)?.pid() == process && !log(system)?.contains(ANOTHER),
+        "no restart, no word of it"
+    );
+    Ok(())
 }
 
 fn read_only(system: &mut System, tables: &mut Tables) -> Result<()> {
