@@ -11,11 +11,40 @@ use harness::history::{Kind, Verdict};
 use harness::kafka_proxy::{KafkaProxy, Late};
 use harness::points::{Act, BATCH_READY, ENDED, FLUSHED};
 use harness::tables::Tables;
-use harness::{Stage, topics, wait};
+use harness::{Stage, System, topics, wait};
 
 use crate::world::{self, BATCH_LIMIT, STEP_LIMIT};
 
 type Broken = Option<(Stage, &'static str)>;
+
+/// Starts everything but the processor, for which `least` records wait then.
+fn with_records_waiting(system: &mut System, workers: u64, least: i64) -> Result<Tables> {
+    world::set_up(system, workers)?;
+    let mut tables = Tables::open(system)?;
+    for stage in [Stage::Sink, Stage::Producer] {
+        system.start(stage)?;
+    }
+    world::first_batch(&mut tables)?;
+    wait::until("records to wait for the processor", BATCH_LIMIT, || {
+        Ok((topics::count(system, "sisdmk.raw")? > least).then_some(()))
+    })?;
+    Ok(tables)
+}
+
+/// The processor dies at the point that was armed; another one takes over, and the history is judged.
+fn killed_and_judged(system: &mut System, tables: &mut Tables) -> Result<Verdict> {
+    system.fail_points(Stage::Processor)?.wait_hits(FLUSHED, 1, STEP_LIMIT)?;
+    ensure!(!system.process(Stage::Processor)?.wait(STEP_LIMIT)?.success(), "it was killed");
+    system.start(Stage::Processor)?;
+    tables.wait_at_rest(BATCH_LIMIT)?;
+    judged(system)
+}
+
+fn judged(system: &mut System) -> Result<Verdict> {
+    let verdict = world::judge(system)?;
+    system.stop_stages()?;
+    Ok(verdict)
+}
 
 fn assert_sound(verdict: &Verdict) {
     assert!(verdict.is_clean(), "nothing was broken: {verdict}");
@@ -33,25 +62,10 @@ fn processor_killed_in_a_transaction(broken: Broken) -> Result<Verdict> {
         // A batch that lost records is closed all the same, and soon.
         options.settings.insert("ledger.deadline".into(), "\"20s\"".into());
     })?;
-    world::set_up(&mut system, 400)?;
-    let mut tables = Tables::open(&system)?;
-    for stage in [Stage::Sink, Stage::Producer] {
-        system.start(stage)?;
-    }
-    world::first_batch(&mut tables)?;
-    wait::until("records to wait for the processor", BATCH_LIMIT, || {
-        Ok((harness::topics::count(&system, "sisdmk.raw")? > 300).then_some(()))
-    })?;
-    let points = system.fail_points(Stage::Processor)?;
-    points.arm(FLUSHED, Act::Kill)?;
+    let mut tables = with_records_waiting(&mut system, 400, 300)?;
+    system.fail_points(Stage::Processor)?.arm(FLUSHED, Act::Kill)?;
     system.spawn(Stage::Processor)?;
-    points.wait_hits(FLUSHED, 1, STEP_LIMIT)?;
-    ensure!(!system.process(Stage::Processor)?.wait(STEP_LIMIT)?.success(), "it was killed");
-    system.start(Stage::Processor)?;
-    tables.wait_at_rest(BATCH_LIMIT)?;
-    let verdict = world::judge(&system)?;
-    system.stop_stages()?;
-    Ok(verdict)
+    killed_and_judged(&mut system, &mut tables)
 }
 
 #[test]
@@ -95,9 +109,7 @@ fn delivered_again(broken: Broken) -> Result<Verdict> {
          COMMIT",
     )?;
     system.start(Stage::Sink)?;
-    let verdict = world::judge(&system)?;
-    system.stop_stages()?;
-    Ok(verdict)
+    judged(&mut system)
 }
 
 #[test]
@@ -178,15 +190,7 @@ fn commit_that_comes_late(broken: Broken) -> Result<Verdict> {
     })?;
     let behind = system.stack.kafka_behind_proxy().context("a listener behind the proxy")?;
     proxy.lead_to(SocketAddr::from((Ipv4Addr::LOCALHOST, behind)));
-    world::set_up(&mut system, 600)?;
-    let mut tables = Tables::open(&system)?;
-    for stage in [Stage::Sink, Stage::Producer] {
-        system.start(stage)?;
-    }
-    world::first_batch(&mut tables)?;
-    wait::until("records to wait for the processor", BATCH_LIMIT, || {
-        Ok((topics::count(&system, "sisdmk.raw")? > 500).then_some(()))
-    })?;
+    let mut tables = with_records_waiting(&mut system, 600, 500)?;
     let points = system.fail_points(Stage::Processor)?;
     proxy.delay_commit_until_told("sisdmk-processor-");
     // Between the two transactions it stands still for a moment, so that the kill meets the second one.
@@ -202,13 +206,7 @@ fn commit_that_comes_late(broken: Broken) -> Result<Verdict> {
     })?;
     let code = proxy.deliver()?;
     ensure!((code == 0) == broken.is_some(), "the late request was answered with {code}");
-    points.wait_hits(FLUSHED, 1, STEP_LIMIT)?;
-    ensure!(!system.process(Stage::Processor)?.wait(STEP_LIMIT)?.success(), "it was killed");
-    system.start(Stage::Processor)?;
-    tables.wait_at_rest(BATCH_LIMIT)?;
-    let verdict = world::judge(&system)?;
-    system.stop_stages()?;
-    Ok(verdict)
+    killed_and_judged(&mut system, &mut tables)
 }
 
 #[test]
