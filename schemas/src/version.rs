@@ -1,5 +1,5 @@
-//! Which of two versions of one worker is the newer: the one rule, used by the processor's view
-//! and repeated by the sink's SQL.
+//! Which of two versions of one worker is the newer: the one rule, used by the processor's view and
+//! the sink, and repeated in SQL by the guard of the sink's UPDATE.
 //!
 //! `last_updated` decides first, because it is the source's own word. Where it ties, what the
 //! source said last (`fetched_at`) and then what newer rules made of it (`rules_revision`) wins;

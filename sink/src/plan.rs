@@ -1,7 +1,7 @@
 //! Which records of a batch are written, in which order.
 //!
-//! `INSERT .. ON CONFLICT` may not touch a row twice in one command, and a row written twice in one
-//! transaction is work for nothing: of the records with one key only the newest is written, the
+//! A key cannot be copied in twice, nor a row be changed twice by one command, and a row written twice
+//! in one transaction is work for nothing: of the records with one key only the newest is written, the
 //! others are `superseded`. Keys are sorted, because neighbours in the index are neighbours in
 //! memory. Pure: positions in, positions out.
 

@@ -2,7 +2,7 @@
 //!
 //! sqlx 0.9.0 leaves Nagle's algorithm on: the last small message of a COPY is held back until the server has
 //! acknowledged the one before, which takes it 40 ms when it has nothing to say. Every COPY then ends with that
-//! wait, and a batch has up to three. sqlx lends nobody its sockets, so they are found among those of this
+//! wait, and a batch has several. sqlx lends nobody its sockets, so they are found among those of this
 //! process. To be deleted with the first release that has sqlx's pull request 4336.
 
 use std::fs;
