@@ -116,7 +116,10 @@ fn password_rotated(system: &mut System, tables: &mut Tables, end_sessions: &str
     tables.execute(end_sessions)?;
     let batch = begin(system)?;
     not_ready(system)?;
-    ensure!(log(system)?.contains("SQLSTATE 28P01"), "the old password was refused");
+    // Red is at first the session that was ended.
+    wait::until("the old password to be refused", STEP_LIMIT, || {
+        Ok(log(system)?.contains("SQLSTATE 28P01").then_some(()))
+    })?;
     system.secret("sink.password", ANOTHER.as_bytes())?;
     let row = tables.wait_closed(&batch, RESUME_LIMIT)?;
     assert_eq!(row["tied"], true, "{row}");
