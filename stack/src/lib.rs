@@ -36,5 +36,6 @@ pub use crate::cache::root_here as cache_dir;
 pub use crate::cli::main;
 pub use crate::error::StackError;
 pub use crate::options::Options;
+pub use crate::ports::free_port;
 pub use crate::server::{Server, ServerHandle};
 pub use crate::stack::{Stack, warm};

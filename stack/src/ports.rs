@@ -55,6 +55,13 @@ pub(crate) fn choose(wanted: Option<u16>) -> Option<u16> {
     Some(port)
 }
 
+/// A free port of 127.0.0.1 that no outgoing connection of this machine is given, for a program that is started
+/// beside the servers; kept from them for the life of this process. `None`: the machine has none.
+#[must_use]
+pub fn free_port() -> Option<u16> {
+    choose(None)
+}
+
 /// Keeps a port that the caller has fixed from being chosen for another server.
 pub(crate) fn reserve(port: u16) {
     GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port);

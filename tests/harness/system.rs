@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -560,5 +560,6 @@ fn port_of(url: &str) -> Result<u16> {
 
 /// An address that was free a moment ago.
 fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    let port = stack::free_port().context("this machine has no free port")?;
+    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }
