@@ -26,7 +26,7 @@ help:
 	@echo "make demo CONNECT=1       with Kafka Connect, which copies sisdmk.clean into a second database"
 	@echo "make test                 formatting, lints, unit tests, end-to-end and fault tests on real servers"
 	@echo "make soak SECONDS=3600    random faults on the whole pipeline, then compared with the source; SEED repeats a run"
-	@echo "make bench                speed, processor time and memory of 200,000 workers, compared first; some 8 minutes"
+	@echo "make bench                speed, processor time and memory of 200,000 workers, compared first; some 15 minutes"
 	@echo "make bench WORKERS=2000000 RECORD=standard ROUNDS=1 JSON=file WRITE=bench/RESULTS.md"
 	@echo "options: WORKERS=20000 SEED=4 MUTATION_SECONDS=20 MUTATION_SEED=20261123"
 

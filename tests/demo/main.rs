@@ -145,14 +145,22 @@ fn follow(show: &mut Show, tables: &mut Tables, batch: &str, limit: Duration) ->
     let row = wait::until(&format!("batch {batch} to be closed"), limit, || {
         interrupt::check()?;
         let row = tables.batch(batch)?.filter(|row| !row["finished_at"].is_null());
-        if row.is_none() {
-            let rows = tables.number("SELECT count(*) FROM sdmk.person")?;
-            show.progress(rows, started.elapsed());
+        if row.is_none() && show.shows_progress() {
+            show.progress(written(tables, batch)?, started.elapsed());
         }
         Ok(row)
     });
     show.progress_end();
     row
+}
+
+/// Rows of `sdmk.person` that a batch has written so far, by the sink's own reports: counting the rows would read the whole
+/// table again and again, and with millions of them take a good part of the machine from what is shown.
+fn written(tables: &mut Tables, batch: &str) -> Result<i64> {
+    tables.number(&format!(
+        "SELECT sum((counts ->> 'inserted')::bigint + (counts ->> 'updated')::bigint)::bigint
+           FROM audit.stage_report WHERE batch_id = '{batch}' AND stage = 'sink'"
+    ))
 }
 
 /// Tells of every further batch until Ctrl-C.

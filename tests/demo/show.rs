@@ -43,15 +43,18 @@ impl Show {
         let _ = writeln!(err, "\nsisdmk-demo: {error:#}");
     }
 
+    /// Whether anybody can see a line change.
+    pub(crate) fn shows_progress(&self) -> bool {
+        self.terminal
+    }
+
     pub(crate) fn progress(&mut self, rows: i64, elapsed: Duration) {
-        if self.terminal {
-            self.in_place = true;
-            self.write(&format!(
-                "\r  {} rows in sdmk.person after {:.1} s ",
-                count_signed(rows),
-                elapsed.as_secs_f64()
-            ));
-        }
+        self.in_place = true;
+        self.write(&format!(
+            "\r  {} rows written to sdmk.person after {:.1} s ",
+            count_signed(rows),
+            elapsed.as_secs_f64()
+        ));
     }
 
     pub(crate) fn progress_end(&mut self) {
