@@ -13,6 +13,7 @@ mod quarantine;
 mod refusals;
 mod resume;
 mod setup;
+mod silence;
 mod standstill;
 mod support;
 mod trace;

@@ -13,6 +13,9 @@ use crate::clock::Deadline;
 const RECORDS_PER_POLL: usize = 10_000;
 /// How long one poll waits.
 const POLL_WAIT: Duration = Duration::from_millis(200);
+/// Longest time without a record: more than the broker needs to end a transaction that somebody has left open, which
+/// readers of committed records wait for. A broker that has gone is told after this, and not when everything should have been read.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Hands out every record that a topic holds now, partition by partition in offset order.
 ///
@@ -21,8 +24,8 @@ const POLL_WAIT: Duration = Duration::from_millis(200);
 /// of the topic's only writer first.
 ///
 /// # Errors
-/// `Timeout` at the deadline; `Missing` when the topic is not there; whatever is not mended by
-/// waiting.
+/// `Timeout` at the deadline, and where nothing has come for 30 s; `Missing` when the topic is not there; whatever is not
+/// mended by waiting.
 pub fn read_to_end(
     config: &KafkaConfig,
     topic: &str,
@@ -42,8 +45,12 @@ pub fn read_to_end(
         held.iter()
             .any(|one| one.low < one.high && consumer.position(topic, one.partition).is_none_or(|next| next < one.high))
     };
+    let mut silent_until = Deadline::after(SILENCE_MAX);
     while short(&consumer) {
         let outcome = consumer.poll(RECORDS_PER_POLL, POLL_WAIT, &mut each);
+        if outcome.records > 0 {
+            silent_until = Deadline::after(SILENCE_MAX);
+        }
         for event in outcome.events {
             match event {
                 PollEvent::Fault(fault) if !fault.is_retriable() => return Err(fault),
@@ -54,9 +61,13 @@ pub fn read_to_end(
                 PollEvent::Fault(_) | PollEvent::Rebalance(_) => {}
             }
         }
-        if deadline.passed() && short(&consumer) {
-            let message = format!("read {topic} to its end: not done at the deadline");
-            return Err(KafkaFault::new(FaultKind::Timeout, message));
+        if short(&consumer) && (deadline.passed() || silent_until.passed()) {
+            let how = if deadline.passed() {
+                "not done at the deadline".to_owned()
+            } else {
+                format!("nothing has come for {} s", SILENCE_MAX.as_secs())
+            };
+            return Err(KafkaFault::new(FaultKind::Timeout, format!("read {topic} to its end: {how}")));
         }
     }
     Ok(())
