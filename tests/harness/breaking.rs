@@ -26,32 +26,7 @@ pub enum Ending {
     Abort,
 }
 
-/// A transaction that somebody has begun and not ended: readers of committed records wait for it.
-pub struct OpenTransaction(BaseProducer);
-
-impl OpenTransaction {
-    /// Ends it, so that its record counts.
-    pub fn commit(self) -> Result<()> {
-        Ok(self.0.commit_transaction(STEP_LIMIT)?)
-    }
-}
-
 impl System {
-    /// Writes one record to partition 0 of a topic, in a transaction that stays open for `timeout` unless it is ended.
-    pub fn leave_open(&self, topic: &str, timeout: Duration) -> Result<OpenTransaction> {
-        let producer: BaseProducer = ClientConfig::new()
-            .set("bootstrap.servers", self.stack.bootstrap_servers())
-            .set("transactional.id", "left-open")
-            .set("transaction.timeout.ms", timeout.as_millis().to_string())
-            .create()?;
-        producer.init_transactions(STEP_LIMIT)?;
-        producer.begin_transaction()?;
-        let record: BaseRecord<'_, str, [u8]> = BaseRecord::to(topic).partition(0).payload(b"{}");
-        producer.send(record).map_err(|(error, _)| error)?;
-        producer.flush(STEP_LIMIT)?;
-        Ok(OpenTransaction(producer))
-    }
-
     /// Writes records in one transaction, each to the partition it names.
     pub fn publish(&self, topic: &str, records: &[Record], ending: Ending) -> Result<()> {
         let producer: BaseProducer = ClientConfig::new()

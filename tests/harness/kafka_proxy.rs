@@ -2,7 +2,8 @@
 //! the middle of the next transaction of the same producer.
 //!
 //! That is what a slow network does, made certain: the client reconnects and sends the request again, the broker answers the
-//! second one, and the first one comes late. Everything else passes as it is.
+//! second one, and the first one comes late. It can also withhold records, as a broker does that goes away while it is read.
+//! Everything else passes as it is.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,6 +14,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use platform::kafka::Deadline;
 
+/// `Fetch`.
+const FETCH: i16 = 1;
 /// `AddOffsetsToTxn`: in our processor the step between a transaction's records and its end.
 const ADD_OFFSETS_TO_TXN: i16 = 25;
 /// `EndTxn`.
@@ -61,6 +64,8 @@ struct State {
     /// The kept request waits for an order.
     on_order: bool,
     server: Option<SocketAddr>,
+    /// Nobody is given records.
+    withholds: bool,
     stopped: bool,
 }
 
@@ -97,6 +102,11 @@ impl KafkaProxy {
     /// Where connections go from now on.
     pub fn lead_to(&self, server: SocketAddr) {
         lock(&self.state).server = Some(server);
+    }
+
+    /// From now on requests for records are dropped without an answer, or pass again; all others pass.
+    pub fn withhold_records(&self, withholds: bool) {
+        lock(&self.state).withholds = withholds;
     }
 
     /// Keeps the next request to commit a transaction of an id that begins so.
@@ -178,6 +188,9 @@ fn requests(mut client: &TcpStream, mut server: &TcpStream, state: &Shared) -> i
     }
     loop {
         let frame = read_frame(&mut client)?;
+        if frame.get(4..6) == Some(&FETCH.to_be_bytes()) && lock(state).withholds {
+            continue;
+        }
         if !passes(&frame, state) {
             return Ok(());
         }

@@ -48,7 +48,7 @@ pub struct Watermarks {
     pub partition: i32,
     /// First offset.
     pub low: i64,
-    /// The offset that the next record gets: the log's end.
+    /// Where readers of committed records end: where the first open transaction begins, or else the log's end.
     pub high: i64,
 }
 
@@ -169,7 +169,8 @@ impl Admin {
         Ok(made)
     }
 
-    /// First offset and log's end of every partition of a topic.
+    /// First offset of every partition of a topic, and its end as readers of committed records have it: where the first
+    /// open transaction begins, or else the log's end.
     ///
     /// # Errors
     /// `Missing` when the topic is not there; `Timeout`, `Retriable`, `Denied`.

@@ -13,15 +13,13 @@ use crate::clock::Deadline;
 const RECORDS_PER_POLL: usize = 10_000;
 /// How long one poll waits.
 const POLL_WAIT: Duration = Duration::from_millis(200);
-/// Longest time without a record: more than the broker needs to end a transaction that somebody has left open, which
-/// readers of committed records wait for. A broker that has gone is told after this, and not when everything should have been read.
+/// Longest time without a record. A broker that has gone is told after this, and not when everything should have been read.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Hands out every record that a topic holds now, partition by partition in offset order.
 ///
-/// The end is the log's end at the call, open transactions included: a reader of committed records
-/// waits until those that are open have ended, or the deadline passes. So initialise the transactions
-/// of the topic's only writer first.
+/// The end is that of [`Admin::watermarks`] at the call: before the first transaction that is open then. So initialise the
+/// transactions of the topic's only writer first, and what it has written is before the end.
 ///
 /// # Errors
 /// `Timeout` at the deadline, and where nothing has come for 30 s; `Missing` when the topic is not there; whatever is not
