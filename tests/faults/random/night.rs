@@ -140,7 +140,7 @@ fn begin(fleet: &mut Fleet, fault: Fault, dice: &mut Dice) -> Result<()> {
             process.signal(libc::SIGCONT)?;
         }
         Fault::Broker => {
-            fleet.system.stack.server(Server::Kafka).kill();
+            fleet.kill_broker()?;
             std::thread::sleep(Duration::from_millis(dice.below(4_000)));
         }
         Fault::Postgres => {
