@@ -17,7 +17,14 @@ ROUNDS ?= 3
 JSON ?=
 WRITE ?=
 
-.PHONY: help install demo bench test lint unit e2e faults soak build clean
+MUTATION := SISDMK_MUTATION_SECONDS=$(MUTATION_SECONDS) SISDMK_MUTATION_SEED=$(MUTATION_SEED)
+# The tests that start servers. They are named together and for the whole workspace, here as in .cargo/config.toml: with another
+# selection cargo gives other features to what we depend on and compiles it once more.
+SERVICES := stack/services,sink/services,tests/services
+# Written by `cargo test`, beside the tests.
+STACK := $(or $(CARGO_TARGET_DIR),target)/debug/sisdmk-stack
+
+.PHONY: help install demo bench test lint unit suite faults soak build clean
 
 help:
 	@echo "make demo                 everything on this machine, 20,000 synthetic health workers, until Ctrl-C"
@@ -44,19 +51,21 @@ bench: build
 	@exec target/release/sisdmk-bench --workers $(or $(WORKERS),200000) --seed $(SEED) --record $(RECORD) \
 		--rounds $(ROUNDS) $(if $(JSON),--json $(JSON)) $(if $(WRITE),--write $(WRITE))
 
-test: lint unit e2e faults
+test: lint suite faults
 
 lint: install
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 
+# What needs no server; the same tests are part of `suite`.
 unit: install
-	SISDMK_MUTATION_SECONDS=$(MUTATION_SECONDS) SISDMK_MUTATION_SEED=$(MUTATION_SEED) cargo test --locked --workspace
+	$(MUTATION) cargo test --locked --workspace
 
-e2e: install
-	cargo build --locked -p stack --bins
-	cargo test --locked -p stack -p sink --features stack/services,sink/services
-	cargo e2e --locked
+# Everything but the fault tests. Some sixty times servers are started: with archives of their classes in half the time.
+suite: install
+	cargo test --locked --workspace --features $(SERVICES) --no-run
+	$(STACK) fetch --warm
+	$(MUTATION) cargo test --locked --workspace --features $(SERVICES)
 
 faults: install
 	cargo faults --locked

@@ -107,6 +107,23 @@ fn no_default_and_no_release_build_can_be_sabotaged() {
 }
 
 #[test]
+fn a_program_without_a_test_runner_has_no_tests() {
+    for (name, _) in ARROWS {
+        let folder = root().join(name);
+        let text = fs::read_to_string(folder.join("Cargo.toml")).expect("Cargo.toml");
+        let manifest: toml::Table = text.parse().expect("TOML");
+        for program in manifest.get("bin").and_then(toml::Value::as_array).into_iter().flatten() {
+            let path = folder.join(program["path"].as_str().expect("a path"));
+            let text = fs::read_to_string(&path).expect("readable");
+            let is_tested = program.get("test").and_then(toml::Value::as_bool).unwrap_or(true);
+            // Whatever else it had, a module for one, could bring tests that nobody would run.
+            let only_main = ["mod ", "#["].iter().all(|word| !text.contains(word));
+            assert!(is_tested || only_main, "{}: `test = false`, and more than a main", path.display());
+        }
+    }
+}
+
+#[test]
 fn each_client_library_has_one_home() {
     for (name, dependencies) in dependencies() {
         for (library, homes) in HOMES {

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::cache::Programs;
 use crate::error::StackError;
-use crate::java::{self, Java};
+use crate::java::{self, Archives, Java};
 use crate::options::Options;
 use crate::probe::Probe;
 use crate::process::{self, Bond};
@@ -51,10 +51,15 @@ pub(crate) fn prepare(
         arguments.extend(rest.iter().map(|&word| word.to_owned()));
         arguments
     };
+    let archive = programs.archives.flag(Server::Kafka);
     let cluster_id = format(&dir, &java.program, &log, |id| {
-        arguments(128, &["kafka.tools.StorageTool", "format", "-t", id, "-c", PROPERTIES])
+        // It needs a part of the broker's classes, and records none.
+        let mut format_arguments =
+            Vec::from_iter(archive.clone().filter(|_| matches!(programs.archives, Archives::Use(_))));
+        format_arguments.extend(arguments(128, &["kafka.tools.StorageTool", "format", "-t", id, "-c", PROPERTIES]));
+        format_arguments
     })?;
-    let mut server_arguments = Vec::from_iter(programs.archives.flag(Server::Kafka));
+    let mut server_arguments = Vec::from_iter(archive);
     server_arguments.extend(arguments(options.kafka_heap_mb, &["kafka.Kafka", PROPERTIES]));
     Ok(Recipe {
         server: Server::Kafka,
