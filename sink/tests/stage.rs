@@ -4,11 +4,10 @@
 //! other stages as those do, in transactions, and looks at tables, topics and health.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::str::FromStr as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use platform::clock::Deadline;
@@ -30,12 +29,6 @@ const PARTITIONS: i32 = 4;
 const PATIENCE: Duration = Duration::from_secs(90);
 /// 2026-01-01 UTC, in microseconds.
 const NEW_YEAR: i64 = 1_767_225_600_000_000;
-
-/// Three servers a test are enough for one machine at a time.
-fn one_at_a_time() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A record that stands on a topic.
 struct Found {
@@ -118,8 +111,7 @@ impl World {
                 .await
                 .expect("a login");
         });
-        let address =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).expect("a port");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port().expect("a port")));
         let producer = TxnProducer::connect(&kafka, "test", Deadline::after(PATIENCE)).expect("a producer");
         Self { stack, dir, kafka, runtime, admin, clean_id, audit_id, address, sink: None, producer, published: 0 }
     }
@@ -415,7 +407,6 @@ fn story(batch_id: Uuid, records: i64, first: i64) -> Vec<BatchEvent> {
 /// moment no record is lost or counted twice.
 #[test]
 fn records_become_rows_once_and_a_batch_is_closed() {
-    let _turn = one_at_a_time();
     let mut world = World::new();
     world.start(&[]);
     world.wait_ready();
@@ -497,7 +488,6 @@ fn records_become_rows_once_and_a_batch_is_closed() {
 /// Goal: a lost position stops its partition alone, is told, and ends with an operator's reset.
 #[test]
 fn a_lost_position_stops_one_partition_until_it_is_reset() {
-    let _turn = one_at_a_time();
     let mut world = World::new();
     world.run("DELETE FROM sink.offset WHERE topic = 'sisdmk.clean' AND partition = 2");
     world.start(&[]);
@@ -527,7 +517,6 @@ fn a_lost_position_stops_one_partition_until_it_is_reset() {
 /// Goal: no outage makes a dead letter or loses a record; the flow resumes without a restart.
 #[test]
 fn the_sink_outlives_its_servers() {
-    let _turn = one_at_a_time();
     let mut world = World::new();
     world.start(&[]);
     world.wait_ready();
@@ -567,7 +556,6 @@ fn the_sink_outlives_its_servers() {
 /// Goal: what is not as agreed is refused at the start, with the fix.
 #[test]
 fn a_start_against_other_tables_or_topics_is_refused() {
-    let _turn = one_at_a_time();
     let mut world = World::new();
     let refused = |world: &World, code: i32, word: &str| {
         let output = world.command(&[]).output().expect("the sink");

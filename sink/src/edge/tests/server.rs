@@ -1,6 +1,6 @@
 //! A PostgreSQL of one's own, as long as a test needs it; tests that run side by side share one.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -78,8 +78,7 @@ fn start() -> Server {
         .output()
         .expect("initdb");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let port =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).expect("a port").port();
+    let port = stack::free_port().expect("a port");
     let log = std::fs::File::create(dir.path().join("log")).expect("a log");
     let child = command(&programs().join("postgres"))
         .arg("-D")
