@@ -193,6 +193,24 @@ pub struct Figures {
     pub parity: Vec<String>,
 }
 
+impl Figures {
+    /// Nothing measured yet, on this machine.
+    pub(crate) fn new(workers: u64, seed: u64) -> Self {
+        Self {
+            machine: Machine::here(),
+            workers,
+            seed,
+            settings: String::new(),
+            runs: Vec::new(),
+            floors: Vec::new(),
+            memory_peaks: BTreeMap::new(),
+            pause: None,
+            transactions: Vec::new(),
+            parity: Vec::new(),
+        }
+    }
+}
+
 /// Several values of one figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {

@@ -40,8 +40,6 @@ pub use crate::options::{Options, Record, Records};
 pub use crate::part::Part;
 pub use crate::transactions::Pair;
 
-use crate::memory::Peaks;
-
 /// The program: 0 when everything was measured and is within its bounds, 1 otherwise, 2 for a wrong option, 3 when
 /// the servers cannot start.
 #[must_use]
@@ -75,18 +73,7 @@ pub fn measure(options: &Options, binaries: Binaries) -> Result<Figures> {
     fs::create_dir_all(&options.dir)?;
     let mut options = options.clone();
     options.dir = options.dir.canonicalize()?;
-    let mut figures = Figures {
-        machine: Machine::here(),
-        workers: options.workers,
-        seed: options.seed,
-        settings: String::new(),
-        runs: Vec::new(),
-        floors: Vec::new(),
-        memory_peaks: Peaks::new(),
-        pause: None,
-        transactions: Vec::new(),
-        parity: Vec::new(),
-    };
+    let mut figures = Figures::new(options.workers, options.seed);
     for (record, rounds) in options.rounds() {
         for number in 1..=rounds {
             round::measure(&options, &binaries, record, (number, rounds), &mut figures)?;

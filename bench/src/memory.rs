@@ -47,29 +47,13 @@ pub(crate) fn mib(bytes: u64) -> u64 {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
     use crate::figures::{Pause, PausedMemory};
-    use crate::machine::Machine;
-
-    pub(crate) fn nothing() -> Figures {
-        Figures {
-            machine: Machine::here(),
-            workers: 1,
-            seed: 1,
-            settings: String::new(),
-            runs: Vec::new(),
-            floors: Vec::new(),
-            memory_peaks: Peaks::new(),
-            pause: None,
-            transactions: Vec::new(),
-            parity: Vec::new(),
-        }
-    }
 
     #[test]
     fn only_our_own_processes_are_bound_and_only_growth_in_the_second_half_is_told() {
-        let mut figures = nothing();
+        let mut figures = Figures::new(1, 1);
         merge(&mut figures.memory_peaks, Peaks::from([(Part::Sink, LIMIT_BYTES), (Part::Broker, LIMIT_BYTES * 2)]));
         merge(&mut figures.memory_peaks, Peaks::from([(Part::Sink, 1)]));
         assert_eq!(over_limit(&figures), Vec::<String>::new());

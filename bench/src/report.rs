@@ -306,7 +306,6 @@ mod tests {
 
     use super::*;
     use crate::figures::Floor;
-    use crate::memory::tests::nothing;
 
     fn run(round: u32, way: Way, seconds: f64) -> Run {
         Run {
@@ -337,7 +336,7 @@ mod tests {
         Figures {
             runs: vec![run(1, Way::Sink, 1.0), run(2, Way::Sink, 2.0), run(3, Way::Sink, 1.6)],
             floors: vec![floor(1, 0.5), floor(2, 1.0), floor(3, 1.2)],
-            ..nothing()
+            ..Figures::new(1, 1)
         }
     }
 

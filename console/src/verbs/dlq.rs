@@ -14,7 +14,7 @@ use crate::edge::kafka;
 use crate::mask::{self, Outline};
 use crate::outcome::{Answer, Outcome, Refusal};
 use crate::table::{Side, Table, clean, pairs};
-use crate::verbs::reasons::reason;
+use crate::verbs::reasons::{reason, told};
 use crate::verbs::validate::profile;
 use crate::words::{Zone, count, counted};
 
@@ -102,18 +102,7 @@ fn explained(envelope: &Envelope<'_>, outline: &Outline, zone: Zone) -> Answer {
     text.push_str("\nWhy it was refused\n");
     for code in &letter.codes {
         match known(code) {
-            Some(code) => {
-                let action = code.action();
-                text.push_str(&format!(
-                    "  {}\n    en  {}\n    id  {}\n    to do, by the {}:\n    en  {}\n    id  {}\n",
-                    code.as_str(),
-                    code.message_en(),
-                    code.message_id(),
-                    action.by.as_str(),
-                    action.en,
-                    action.id,
-                ));
-            }
+            Some(code) => text.push_str(&told(code, "  ")),
             None => text.push_str(&format!("  {}\n    this release does not know this reason\n", clean(code))),
         }
     }

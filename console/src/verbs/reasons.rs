@@ -21,16 +21,8 @@ pub(crate) fn run() -> Answer {
         text.push_str(title);
         text.push('\n');
         for code in of(severity) {
-            let action = code.action();
-            text.push_str(&format!(
-                "\n{}\n  en  {}\n  id  {}\n  to do, by the {}:\n  en  {}\n  id  {}\n",
-                code.as_str(),
-                code.message_en(),
-                code.message_id(),
-                action.by.as_str(),
-                action.en,
-                action.id,
-            ));
+            text.push('\n');
+            text.push_str(&told(*code, ""));
         }
     }
     let (hard, soft) = (of(Severity::Hard).count(), of(Severity::Soft).count());
@@ -39,6 +31,21 @@ pub(crate) fn run() -> Answer {
         json!({ "reasons": all.iter().map(|code| reason(*code)).collect::<Vec<_>>() }),
     )
     .text(text)
+}
+
+/// One reason, for people: its code after `indent`, and below it what it says and what to do.
+pub(crate) fn told(code: Code, indent: &str) -> String {
+    let action = code.action();
+    let (en, id) = (code.message_en(), code.message_id());
+    let lines = [
+        code.as_str().to_owned(),
+        format!("  en  {en}"),
+        format!("  id  {id}"),
+        format!("  to do, by the {}:", action.by.as_str()),
+        format!("  en  {}", action.en),
+        format!("  id  {}", action.id),
+    ];
+    lines.map(|line| format!("{indent}{line}\n")).concat()
 }
 
 /// One reason, for programs.

@@ -13,19 +13,6 @@ use crate::outcome::{Answer, Outcome, Refusal};
 use crate::table::pairs;
 use crate::words::counted;
 
-/// Every link that a process of this configuration may use.
-const LINKS: &[Link] = &[
-    Link::Kafka,
-    Link::Registry,
-    Link::Postgres,
-    Link::SetupPostgres,
-    Link::Source,
-    Link::Admin,
-    Link::Alerts,
-    Link::Quarantine,
-    Link::Telemetry,
-];
-
 /// Processes that this configuration may be for.
 const PROCESSES: &[&str] = &["producer", "processor", "sink", "console"];
 
@@ -42,7 +29,7 @@ pub(crate) fn run(settings: &Settings) -> Outcome {
             }
         }
     }
-    if let Err(errors) = links(settings, LINKS) {
+    if let Err(errors) = links(settings, &Link::ALL) {
         faults.extend(told(errors));
     }
     let unreadable = unreadable_secrets(settings);

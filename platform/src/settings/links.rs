@@ -25,6 +25,21 @@ pub enum Link {
     Telemetry,
 }
 
+impl Link {
+    /// Every one that a process may use.
+    pub const ALL: [Self; 9] = [
+        Self::Kafka,
+        Self::Registry,
+        Self::Postgres,
+        Self::SetupPostgres,
+        Self::Source,
+        Self::Admin,
+        Self::Alerts,
+        Self::Quarantine,
+        Self::Telemetry,
+    ];
+}
+
 /// Refuses the links among these that are plaintext or do not verify their peer, unless
 /// `security.allow_plaintext` is set. Links that are not configured are left alone, and so are those to the
 /// producer's admin endpoint, to Alertmanager and webhook and to the collector where they are given as a loopback

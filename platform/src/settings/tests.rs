@@ -185,20 +185,9 @@ fn secrets_are_neither_shown_nor_repeated_in_faults() {
 
 #[test]
 fn plaintext_and_unverified_links_are_refused_unless_allowed() {
-    const ALL: &[Link] = &[
-        Link::Kafka,
-        Link::Registry,
-        Link::Postgres,
-        Link::SetupPostgres,
-        Link::Source,
-        Link::Admin,
-        Link::Alerts,
-        Link::Quarantine,
-        Link::Telemetry,
-    ];
     let refused = |pairs: &[(&str, &str)]| -> Vec<String> {
         let settings = Settings::from_pairs(pairs.iter().copied()).expect("settings");
-        links(&settings, ALL).err().unwrap_or_default().0.into_iter().map(|error| error.key).collect()
+        links(&settings, &Link::ALL).err().unwrap_or_default().0.into_iter().map(|error| error.key).collect()
     };
     let plain = [
         ("registry.url", "http://r/apis"),
