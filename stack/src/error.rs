@@ -76,6 +76,16 @@ pub enum StackError {
         /// The last lines of the log.
         tail: String,
     },
+    /// A tool of Kafka's refused.
+    #[error("run {tool} ({status}):\n{output}")]
+    Tool {
+        /// Its class.
+        tool: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// What it said.
+        output: String,
+    },
     /// A server ended although nobody stopped it.
     #[error("keep {server} running: it ended by itself; the end of {}:\n{tail}", log.display())]
     ServerEnded {
@@ -147,7 +157,11 @@ impl StackError {
             | Self::AlreadyUp { .. }
             | Self::Owned { .. }
             | Self::NotUp { .. } => 3,
-            Self::ServerFailed { .. } | Self::ServerEnded { .. } | Self::Interrupted | Self::Io { .. } => 1,
+            Self::ServerFailed { .. }
+            | Self::ServerEnded { .. }
+            | Self::Tool { .. }
+            | Self::Interrupted
+            | Self::Io { .. } => 1,
         }
     }
 

@@ -37,9 +37,9 @@ pub(crate) fn prepare(
     let dir = options.dir.join("data/kafka");
     let tmp = dir.join("tmp");
     fs::create_dir_all(&tmp).map_err(StackError::io("create", &tmp))?;
-    for (name, text) in
-        [(PROPERTIES, properties(port, controller_port, proxied)), ("log4j2.properties", LOG4J.to_owned())]
-    {
+    let mut text = properties(port, controller_port, proxied, options.kafka_proxy_tls.is_some());
+    text.extend(options.kafka_proxy_tls.as_deref().map(secured));
+    for (name, text) in [(PROPERTIES, text), ("log4j2.properties", LOG4J.to_owned())] {
         let path = dir.join(name);
         fs::write(&path, text).map_err(StackError::io("write", &path))?;
     }
@@ -145,7 +145,8 @@ pub(crate) fn ports_wanted(options: &Options) -> usize {
 
 /// `server.properties` for one node on a small machine. `proxied`: a port, and the proxy's port that
 /// clients who come in there are sent to.
-fn properties(port: u16, controller_port: u16, proxied: Option<(u16, u16)>) -> String {
+fn properties(port: u16, controller_port: u16, proxied: Option<(u16, u16)>, is_secured: bool) -> String {
+    let protocol = if is_secured { "SASL_SSL" } else { "PLAINTEXT" };
     let proxied = |which: fn((u16, u16)) -> u16| {
         proxied.map(which).map(|port| format!(",PROXIED://127.0.0.1:{port}")).unwrap_or_default()
     };
@@ -157,7 +158,7 @@ process.roles=broker,controller
 node.id=1
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{behind}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{advertised}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:{protocol}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 # The voter is named here and not in the log (format --standalone): there its port would be fixed
@@ -194,6 +195,52 @@ log.cleaner.dedupe.buffer.size=33554432
     )
 }
 
+/// What the listener behind the proxy asks of clients where it lets only those in whom it knows.
+fn secured(folder: &Path) -> String {
+    let at = |name: &str| folder.join(name).display().to_string();
+    let lines = [
+        ("sasl.enabled.mechanisms", "SCRAM-SHA-512".to_owned()),
+        (
+            "scram-sha-512.sasl.jaas.config",
+            "org.apache.kafka.common.security.scram.ScramLoginModule required;".to_owned(),
+        ),
+        ("ssl.client.auth", "required".to_owned()),
+        ("ssl.keystore.type", "PEM".to_owned()),
+        ("ssl.keystore.location", at("broker.pem")),
+        ("ssl.truststore.type", "PEM".to_owned()),
+        ("ssl.truststore.location", at("authorities.pem")),
+    ];
+    lines.iter().map(|(name, value)| format!("listener.name.proxied.{name}={value}\n")).collect()
+}
+
+/// Runs one of Kafka's own tools; what it says.
+pub(crate) fn tool(
+    options: &Options,
+    java: &Path,
+    jars: &Path,
+    class: &str,
+    arguments: &[&str],
+) -> Result<String, StackError> {
+    let dir = options.dir.join("data/kafka");
+    let mut command = tools::command(java);
+    command
+        .args(java::flags(16, 128, &dir.join("tmp")))
+        .arg("-Dlog4j2.configurationFile=log4j2.properties")
+        .arg("-cp")
+        .arg(format!("{}/*", jars.display()))
+        .arg(class)
+        .args(arguments)
+        .current_dir(&dir)
+        .stdin(Stdio::null());
+    let output = command.output().map_err(StackError::io("run", java))?;
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() {
+        Ok(said)
+    } else {
+        Err(StackError::Tool { tool: class.to_owned(), status: output.status, output: said })
+    }
+}
+
 /// To standard output, which is the log file: what the JVM itself says stands there too.
 pub(crate) const LOG4J: &str = "\
 # Written at each start; changes are lost.
@@ -228,8 +275,17 @@ mod tests {
     }
 
     #[test]
+    fn only_the_listener_behind_the_proxy_asks_who_comes() {
+        let text = properties(20_000, 20_001, Some((20_002, 20_003)), true);
+        assert!(text.contains("PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:SASL_SSL\n"));
+        let added = secured(Path::new("/tls"));
+        assert!(added.lines().all(|line| line.starts_with("listener.name.proxied.")), "{added}");
+        assert!(added.contains("ssl.keystore.location=/tls/broker.pem\n"), "{added}");
+    }
+
+    #[test]
     fn the_properties_listen_on_this_machine_only_and_hold_each_key_once() {
-        let text = properties(20_000, 20_001, Some((20_002, 20_003)));
+        let text = properties(20_000, 20_001, Some((20_002, 20_003)), false);
         let mut keys = std::collections::BTreeSet::new();
         for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
             let (key, value) = line.split_once('=').expect("key=value");
@@ -239,7 +295,7 @@ mod tests {
         let two = "PLAINTEXT://127.0.0.1:20000,CONTROLLER://127.0.0.1:20001";
         assert!(text.contains(&format!("\nlisteners={two},PROXIED://127.0.0.1:20002\n")));
         assert!(text.contains(&format!("\nadvertised.listeners={two},PROXIED://127.0.0.1:20003\n")));
-        assert!(properties(20_000, 20_001, None).contains(&format!("\nlisteners={two}\n")));
+        assert!(properties(20_000, 20_001, None, false).contains(&format!("\nlisteners={two}\n")));
         assert!(text.contains("\nauto.create.topics.enable=false\n"));
         assert!(text.contains("\nmessage.max.bytes=3145728\n"));
     }

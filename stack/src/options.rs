@@ -14,6 +14,11 @@ pub struct Options {
     /// in there to go on to this one: the port of a proxy in front of it. `None`: no such listener.
     /// Where nothing listens on that port clients get no further than the first answer.
     pub kafka_proxy_port: Option<u16>,
+    /// Let in at that listener only who comes by TLS with a certificate and logs in with SCRAM-SHA-512
+    /// (`SASL_SSL`). The folder, an absolute path, holds `broker.pem` (key and certificate) and
+    /// `authorities.pem` (whose certificates clients may show). Logins are made with
+    /// [`Stack::kafka_tool`](crate::Stack::kafka_tool). Default: none, everybody is let in.
+    pub kafka_proxy_tls: Option<PathBuf>,
     /// Port of the registry; `None` takes a free one.
     pub registry_port: Option<u16>,
     /// Port of Postgres; `None` takes a free one.
@@ -50,6 +55,7 @@ impl Options {
             dir: dir.into(),
             kafka_port: None,
             kafka_proxy_port: None,
+            kafka_proxy_tls: None,
             registry_port: None,
             postgres_port: None,
             connect: false,

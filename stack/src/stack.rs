@@ -35,6 +35,9 @@ pub struct Stack {
     alertmanager: Option<ServerHandle>,
     state: Arc<StateFile>,
     password_file: PathBuf,
+    /// The program and the jars of Kafka, for its tools.
+    java: PathBuf,
+    kafka_jars: PathBuf,
     down: bool,
     /// Held as long as this process answers for the directory.
     lock: File,
@@ -160,6 +163,8 @@ impl Stack {
             connect,
             alertmanager,
             state,
+            java: java.program.clone(),
+            kafka_jars: programs.kafka.clone(),
             down: false,
             lock,
             options,
@@ -208,6 +213,17 @@ impl Stack {
     #[must_use]
     pub fn kafka_behind_proxy(&self) -> Option<u16> {
         self.kafka.ports().get(2).copied()
+    }
+
+    /// Runs one of Kafka's own tools, by its class, against the broker; what it says. Some seconds each time.
+    ///
+    /// # Errors
+    /// It refused; with its words.
+    pub fn kafka_tool(&self, class: &str, arguments: &[&str]) -> Result<String, StackError> {
+        let broker = self.bootstrap_servers();
+        let arguments: Vec<&str> =
+            ["--bootstrap-server", &broker].into_iter().chain(arguments.iter().copied()).collect();
+        kafka::tool(&self.options, &self.java, &self.kafka_jars, class, &arguments)
     }
 
     /// `registry.url`, with the path of the Confluent-compatible API.

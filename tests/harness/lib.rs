@@ -2,6 +2,7 @@
 //! stages as processes, waits for conditions with a deadline, and compares what arrived with the simulator's
 //! truth. It holds no test and decides nothing about the product.
 
+pub mod authority;
 pub mod breaking;
 mod clock;
 pub mod compare;

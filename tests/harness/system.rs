@@ -109,6 +109,9 @@ pub struct SystemOptions {
     /// Port of a proxy before the broker, to which clients that come in through it are kept; see [`stack::Options`]. Whoever
     /// makes the proxy also sets `kafka.bootstrap_servers`.
     pub kafka_proxy_port: Option<u16>,
+    /// The broker lets in by way of its proxy only whom it knows; see [`stack::Options`]. Whoever sets it also gives the stages
+    /// what they need for it.
+    pub kafka_proxy_tls: Option<PathBuf>,
     /// Put a proxy in front of each server: the stages then reach Kafka, registry, Postgres and source through it alone.
     /// What the harness itself asks goes past them.
     pub proxied: bool,
@@ -140,6 +143,7 @@ impl SystemOptions {
             settings: BTreeMap::new(),
             throwaway: false,
             kafka_proxy_port: None,
+            kafka_proxy_tls: None,
             proxied: false,
             fail_points: false,
             own_clock: false,
@@ -206,6 +210,7 @@ impl System {
         };
         let own = links.as_ref().map(|links| links.kafka.address().port());
         servers.kafka_proxy_port = own.or(options.kafka_proxy_port);
+        servers.kafka_proxy_tls = options.kafka_proxy_tls.clone();
         let stack = Stack::up(servers)?;
         let mut listen = BTreeMap::new();
         for name in ["simulator", "producer", "processor", "sink"] {
