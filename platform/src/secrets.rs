@@ -203,7 +203,8 @@ fn mode(path: &Path) -> Option<u32> {
     std::fs::metadata(path).ok().map(|metadata| metadata.mode() & 0o777)
 }
 
-fn quietly(path: &Path) -> Result<SecretBytes, SecretFault> {
+/// The same as [`read`], without a word about who else can read it: for looks that are repeated.
+pub(crate) fn quietly(path: &Path) -> Result<SecretBytes, SecretFault> {
     let unreadable = |source| SecretFault::Unreadable { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     // Of the opened file, not of the path: what is checked is what is read.

@@ -127,9 +127,12 @@ impl Start<'_> {
                 Err(Failure::environment(message).hint(format!("give this principal the rights of the {}", self.stage)))
             }
             FaultKind::Config => Err(Failure::config(message)),
+            // A password that is rotated is taken up from its file.
+            //
             // Topics that are missing are a difference, which [`topics`](Self::topics) tells. Besides, a broker that has just
             // started may not know yet who leads a partition, and calls it unknown.
-            FaultKind::Missing
+            FaultKind::Login
+            | FaultKind::Missing
             | FaultKind::Retriable
             | FaultKind::Abortable
             | FaultKind::Fenced

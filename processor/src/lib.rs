@@ -105,6 +105,7 @@ async fn serve(parts: Parts, registry: Registry, shutdown: Shutdown) -> Result<(
     let server =
         http::serve("processor.listen", parts.config.listen, health.clone(), Default::default(), shutdown.clone())
             .await?;
+    let _following = parts.kafka.follow_files(&health)?;
     let start = Start { stage: STAGE, health: &health, shutdown: &shutdown };
     let outcome = match start::check(start, &parts.kafka, &registry, &parts.key).await {
         Ok(Some(ids)) => tokio::task::block_in_place(|| work(&parts, ids, &health, &shutdown)),

@@ -29,13 +29,14 @@ pub enum Action {
 #[must_use]
 pub fn action(kind: FaultKind) -> Action {
     match kind {
-        // The last four need an operator; the work goes on by itself once the rights, the topic, its limits or
+        // The last five need an operator; the work goes on by itself once the rights, the password, the topic, its limits or
         // the configuration are mended, and until then readiness says what is wrong.
         FaultKind::Retriable
         | FaultKind::Timeout
         | FaultKind::Abortable
         | FaultKind::TooLarge
         | FaultKind::Denied
+        | FaultKind::Login
         | FaultKind::Missing
         | FaultKind::Config => Action::Again,
         FaultKind::Fatal => Action::NewProducer,

@@ -96,8 +96,12 @@ pub fn culprits(refused: &[Refused], missing: Option<(&str, &BTreeSet<i32>)>) ->
                 culprits.insert(one.partition, Cause { topic: one.topic.clone(), kind: one.kind });
             }
             // Of the whole transaction, or of the way to the brokers.
-            FaultKind::Retriable | FaultKind::Abortable | FaultKind::Fenced | FaultKind::Fatal | FaultKind::Timeout => {
-            }
+            FaultKind::Retriable
+            | FaultKind::Abortable
+            | FaultKind::Fenced
+            | FaultKind::Fatal
+            | FaultKind::Login
+            | FaultKind::Timeout => {}
         }
     }
     if let Some((topic, partitions)) = missing {

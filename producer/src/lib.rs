@@ -99,6 +99,7 @@ async fn poll(
     commands: mpsc::Receiver<admin::Command>,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
+    let _following = config.kafka.follow_files(&health)?;
     let start = Start { stage: "producer", health: &health, shutdown: &shutdown };
     let Some(audit_schema_id) = start::check(start, &config, &registry).await? else { return Ok(()) };
     let mut topic = RawTopic::new(&config, audit_schema_id, health.clone(), shutdown.clone());

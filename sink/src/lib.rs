@@ -84,6 +84,7 @@ async fn serve(config: Arc<Config>, registry: Registry, shutdown: Shutdown) -> R
     let server =
         http::serve("sink.listen", config.listen, health.clone(), Default::default(), shutdown.clone()).await?;
     let address = Address::new(&config.postgres_url, config.postgres_password_file.clone(), "sisdmk-sink start")?;
+    let _following = config.kafka.follow_files(&health)?;
     let start = Start { stage: "sink", health: &health, shutdown: &shutdown };
     let outcome = match start::check(start, &config.kafka, &registry, &address).await {
         Ok(Some(ids)) => tokio::task::block_in_place(|| work(&config, ids, &health, &shutdown)),

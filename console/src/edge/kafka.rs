@@ -52,6 +52,10 @@ pub(crate) fn failure(settings: &Settings, fault: &KafkaFault) -> Failure {
             "this user has no right to do that in Kafka: give it the right, or use another user in kafka.properties"
                 .to_owned(),
         ),
+        FaultKind::Login => (
+            Exit::Environment,
+            "the broker does not let this user in: check sasl.username and kafka.password_file".to_owned(),
+        ),
         FaultKind::Missing => (Exit::Environment, "run `sisdmk setup` first; it makes the topics".to_owned()),
         FaultKind::Fenced => {
             (Exit::Runtime, "the group has members: stop the stages that belong to it, then try again".to_owned())

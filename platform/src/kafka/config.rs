@@ -7,8 +7,8 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use super::credentials::{Credentials, Made};
 use crate::exit::Failure;
-use crate::secrets;
 use crate::settings::Settings;
 
 /// Largest request and record of a producer: the largest `max.message.bytes` of any topic.
@@ -94,11 +94,13 @@ pub(crate) fn denied(properties: &BTreeMap<String, String>) -> Vec<(String, &'st
     refused
 }
 
-/// How to reach Kafka: what the settings say, with the password read from its file.
+/// How to reach Kafka: what the settings say, and what stands in the files that they name. Clones share the latter, which
+/// [`follow_files`](Self::follow_files) takes up anew.
 #[derive(Clone)]
 pub struct KafkaConfig {
     client_id: String,
     given: BTreeMap<String, String>,
+    credentials: Credentials,
     transaction_timeout: Duration,
 }
 
@@ -106,17 +108,16 @@ impl KafkaConfig {
     /// From `kafka.*` and `processor.transaction_timeout`, for the process of that name.
     ///
     /// # Errors
-    /// Exit 2 when `kafka.bootstrap_servers` is missing or the password's file is not fit for use.
+    /// Exit 2 when `kafka.bootstrap_servers` is missing or a file of password or certificates is not fit for use.
     pub fn new(settings: &Settings, client_id: &str) -> Result<Self, Failure> {
         settings.require(&["kafka.bootstrap_servers"])?;
         let mut given = settings.table("kafka.properties");
         given.insert("bootstrap.servers".to_owned(), settings.text("kafka.bootstrap_servers").to_owned());
-        if let Some(path) = settings.opt_path("kafka.password_file") {
-            given.insert("sasl.password".to_owned(), secrets::read_text(path)?.expose().to_owned());
-        }
+        let credentials = Credentials::read(&given, settings.opt_path("kafka.password_file"))?;
         Ok(Self {
             client_id: client_id.to_owned(),
             given,
+            credentials,
             transaction_timeout: settings.duration("processor.transaction_timeout"),
         })
     }
@@ -138,6 +139,20 @@ impl KafkaConfig {
     /// time, so that a record's fault is known before the broker gives up on the transaction.
     pub(crate) fn delivery_timeout(&self) -> Duration {
         self.transaction_timeout * 8 / 10
+    }
+
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// The same with another password and other certificates, which nobody follows.
+    pub(super) fn with_credentials(&self, credentials: Credentials) -> Self {
+        Self { credentials, ..self.clone() }
+    }
+
+    /// What a client that is made next is made of.
+    pub(super) fn made(&self) -> Made {
+        self.credentials.made()
     }
 
     /// The process's name.
@@ -165,7 +180,9 @@ impl KafkaConfig {
 
     /// What an operator gives comes last among the tunables, and before what is fixed.
     fn give(&self, config: &mut ClientConfig) {
-        for (name, value) in &self.given {
+        let mut given = self.given.clone();
+        self.credentials.give(&mut given);
+        for (name, value) in given {
             config.set(name, value);
         }
         config

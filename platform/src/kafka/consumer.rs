@@ -15,6 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::config::KafkaConfig;
+use super::credentials::Made;
 use super::fault::{FaultKind, KafkaFault};
 use super::link::Links;
 use super::message::Msg;
@@ -186,6 +187,7 @@ fn end_offset(reason: &str) -> Option<i64> {
 /// every two minutes; all methods block that thread, questions to brokers for at most 5 s.
 pub struct Consumer {
     consumer: BaseConsumer<Context>,
+    made: Made,
 }
 
 impl Consumer {
@@ -226,10 +228,11 @@ impl Consumer {
 
     fn create(config: &KafkaConfig, group: &str, read_committed: bool, start: Start) -> Result<Self, KafkaFault> {
         let context = Context { start, state: Mutex::default(), links: Links::default() };
+        let made = config.made();
         config
             .consumer(group, read_committed)
             .create_with_context(context)
-            .map(|consumer| Self { consumer })
+            .map(|consumer| Self { consumer, made })
             .map_err(|error| KafkaFault::of("start the consumer", &error))
     }
 
@@ -559,6 +562,12 @@ impl Consumer {
     #[must_use]
     pub fn assignment_lost(&self) -> bool {
         self.consumer.assignment_lost()
+    }
+
+    /// Whether password or certificates are others by now: a new consumer is to take its place.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.made.is_outdated()
     }
 
     /// Links lost or not made since this consumer was created.

@@ -19,6 +19,9 @@ pub enum FaultKind {
     Timeout,
     /// The principal has no right to do this.
     Denied,
+    /// The broker does not let this client in: its password is not the one that the broker knows. A client that is made
+    /// of another one may be.
+    Login,
     /// The topic, partition, group or offset is not there.
     Missing,
     /// The configuration of the client is wrong.
@@ -107,9 +110,8 @@ pub(crate) fn code_kind(code: Code) -> FaultKind {
         Code::TopicAuthorizationFailed
         | Code::GroupAuthorizationFailed
         | Code::ClusterAuthorizationFailed
-        | Code::TransactionalIdAuthorizationFailed
-        | Code::Authentication
-        | Code::SaslAuthenticationFailed => FaultKind::Denied,
+        | Code::TransactionalIdAuthorizationFailed => FaultKind::Denied,
+        Code::Authentication | Code::SaslAuthenticationFailed => FaultKind::Login,
         Code::UnknownTopic
         | Code::UnknownTopicOrPartition
         | Code::UnknownPartition
@@ -155,6 +157,7 @@ mod tests {
         check(Code::Fenced, FaultKind::Fenced);
         check(Code::InvalidProducerEpoch, FaultKind::Fenced);
         check(Code::TopicAuthorizationFailed, FaultKind::Denied);
+        check(Code::Authentication, FaultKind::Login);
         check(Code::UnknownTopicOrPartition, FaultKind::Missing);
         check(Code::AutoOffsetReset, FaultKind::Missing);
         check(Code::State, FaultKind::Abortable);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::producer::{Producer, ThreadedProducer};
 
 use super::config::KafkaConfig;
+use super::credentials::Made;
 use super::fault::{FaultKind, KafkaFault};
 use super::message::Out;
 use super::native;
@@ -21,6 +22,7 @@ const SEND_WAIT: Duration = Duration::from_secs(30);
 /// which records are safe uses it alone.
 pub struct IdempotentProducer {
     producer: ThreadedProducer<Tally>,
+    made: Made,
 }
 
 impl IdempotentProducer {
@@ -29,10 +31,11 @@ impl IdempotentProducer {
     /// # Errors
     /// `Config` when librdkafka refuses an option.
     pub fn connect(config: &KafkaConfig) -> Result<Self, KafkaFault> {
+        let made = config.made();
         config
             .idempotent()
             .create_with_context(Tally::default())
-            .map(|producer| Self { producer })
+            .map(|producer| Self { producer, made })
             .map_err(|error| KafkaFault::of("start the producer", &error))
     }
 
@@ -60,6 +63,12 @@ impl IdempotentProducer {
             }
             Err(code) => Err(KafkaFault::of_code("flush", code)),
         }
+    }
+
+    /// Whether password or certificates are others by now: a new producer is to take its place.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.made.is_outdated()
     }
 
     /// Whether this producer has failed for good.

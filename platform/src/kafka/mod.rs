@@ -11,6 +11,7 @@
 pub mod admin;
 mod config;
 mod consumer;
+mod credentials;
 mod fault;
 mod headers;
 mod idempotent;
@@ -25,6 +26,7 @@ pub use crate::clock::Deadline;
 pub use config::KafkaConfig;
 pub(crate) use config::denied;
 pub use consumer::{Consumer, PollEvent, PollOutcome, RebalanceEvent, Start};
+pub use credentials::Following;
 pub use fault::{FaultKind, KafkaFault};
 pub use headers::HeaderSet;
 pub use idempotent::IdempotentProducer;

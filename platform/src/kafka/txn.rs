@@ -8,6 +8,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::config::KafkaConfig;
 use super::consumer::Consumer;
+use super::credentials::Made;
 use super::fault::{FaultKind, KafkaFault};
 use super::message::Out;
 use super::native;
@@ -16,6 +17,9 @@ use crate::clock::Deadline;
 
 /// How long one step waits for room in a full queue before it looks again.
 const QUEUE_STEP: Duration = Duration::from_millis(5);
+
+/// How long one step of taking over an id waits before it looks whether password or certificates have changed.
+const INIT_STEP: Duration = Duration::from_secs(2);
 
 /// How a transaction ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +56,7 @@ pub enum Ended {
 /// next producer of the same id or to the transaction's time-out.
 pub struct TxnProducer {
     producer: ThreadedProducer<Tally>,
+    made: Made,
     spent: bool,
     /// Links lost before the open transaction began.
     lost_before: u64,
@@ -63,20 +68,22 @@ impl TxnProducer {
     /// transaction of theirs is ended.
     ///
     /// # Errors
-    /// `Timeout` or `Retriable` when the coordinator cannot be reached before the deadline; `Denied`
-    /// without the right to the id; `Config` when librdkafka refuses an option.
+    /// `Timeout` or `Retriable` when the coordinator cannot be reached before the deadline, or password or certificates change
+    /// meanwhile; `Denied` without the right to the id; `Login`; `Config` when librdkafka refuses an option.
     pub fn connect(config: &KafkaConfig, transactional_id: &str, deadline: Deadline) -> Result<Self, KafkaFault> {
         let what = "start the transactional producer";
+        let made = config.made();
         let producer: ThreadedProducer<Tally> = config
             .transactional(transactional_id)
             .create_with_context(Tally::default())
             .map_err(|error| KafkaFault::of(what, &error))?;
         loop {
-            match producer.init_transactions(deadline.remaining().max(QUEUE_STEP)) {
+            match producer.init_transactions(deadline.remaining().clamp(QUEUE_STEP, INIT_STEP)) {
                 Ok(()) => break,
                 Err(error) => {
                     let fault = KafkaFault::of(what, &error);
-                    if !fault.is_retriable() || deadline.passed() {
+                    // One that waits with a password of yesterday would wait until the deadline.
+                    if !fault.is_retriable() || deadline.passed() || made.is_outdated() {
                         return Err(fault);
                     }
                     // librdkafka resumes the call; the pause keeps an instant refusal from spinning.
@@ -84,7 +91,7 @@ impl TxnProducer {
                 }
             }
         }
-        Ok(Self { producer, spent: false, lost_before: 0, send_wait: config.delivery_timeout() })
+        Ok(Self { producer, made, spent: false, lost_before: 0, send_wait: config.delivery_timeout() })
     }
 
     fn tally(&self) -> &Tally {
@@ -223,6 +230,12 @@ impl TxnProducer {
     #[must_use]
     pub fn links_lost(&self) -> u64 {
         self.tally().links.lost()
+    }
+
+    /// Whether password or certificates are others by now: between two transactions a new producer is to take its place.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.made.is_outdated()
     }
 
     /// Whether this producer is of no use for another transaction.

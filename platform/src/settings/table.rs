@@ -83,8 +83,8 @@ impl Setting {
 /// All settings, by section in the order the data flows.
 pub const SETTINGS: &[Setting] = &[
     setting("kafka.bootstrap_servers", Kind::Text, ALL, "Brokers to start from, `host:port`, comma-separated.").needed(ALL),
-    setting("kafka.properties", Kind::Table, ALL, "Further librdkafka properties (`[kafka.properties]`, or `--set kafka.properties.NAME=VALUE`), for example `security.protocol`. Those that carry a promise of the product are refused, secrets too.").default(""),
-    setting("kafka.password_file", Kind::Path, ALL, "File with the SASL password that goes with `kafka.properties` `sasl.username`.").secret(),
+    setting("kafka.properties", Kind::Table, ALL, "Further librdkafka properties (`[kafka.properties]`, or `--set kafka.properties.NAME=VALUE`), for example `security.protocol`. Those that carry a promise of the product are refused, secrets too. Files of certificates that they name are taken up when they change.").default(""),
+    setting("kafka.password_file", Kind::Path, ALL, "File with the SASL password that goes with `kafka.properties` `sasl.username`; taken up when it changes.").secret(),
     setting("registry.url", Kind::Url, ALL, "The schema registry's Confluent API, with its path, for example `https://registry:8081/apis/ccompat/v7`.").needed(ALL),
     setting("registry.ca_file", Kind::Path, ALL, "PEM file with the authority that signed the registry's certificate; unset: the system's authorities."),
     setting("registry.username", Kind::Text, ALL, "User for HTTP basic authentication at the registry; unset: none."),

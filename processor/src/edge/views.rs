@@ -98,6 +98,11 @@ impl Views {
         }
     }
 
+    /// Password or certificates are others by now: what is asked next is asked by a new client.
+    pub(crate) fn reconnect(&mut self) {
+        self.ends = None;
+    }
+
     /// The view of a partition that was brought up to its end.
     pub(crate) fn get_mut(&mut self, partition: i32) -> Option<&mut View> {
         self.held.get_mut(&partition)

@@ -180,8 +180,27 @@ impl<'c> Worker<'c> {
         }
     }
 
+    /// Where password or certificates have changed, puts new clients in the place of all: nothing is under way between two
+    /// transactions. The former consumer leaves the group in order; views are kept for the partitions that come back.
+    fn renew(&mut self, slot: &mut Option<TxnProducer>) -> Result<(), KafkaFault> {
+        if !self.consumer.is_outdated() {
+            return Ok(());
+        }
+        // It asks to join before the former one leaves, so that one change of the group does for both.
+        let successor = Consumer::subscribe(self.part.kafka, RAW_TOPIC, GROUP, Start::Held)?;
+        *slot = None;
+        let mut ours: BTreeSet<i32> = self.runs.assigned().collect();
+        ours.extend(self.consumer.positions().iter().map(|(_, partition, _)| *partition));
+        self.consumer = successor;
+        ours.into_iter().for_each(|partition| self.release(partition));
+        self.views.reconnect();
+        self.astray = true;
+        Ok(())
+    }
+
     /// One transaction, or none where there is nothing to do. With no producer it makes one first.
     fn transact(&mut self, slot: &mut Option<TxnProducer>, shutdown: &Shutdown) -> Result<(), Fault> {
+        self.renew(slot)?;
         let producer = match slot {
             Some(producer) => producer,
             None => {
@@ -305,6 +324,10 @@ impl<'c> Worker<'c> {
         let refused: Vec<Refused> = producer.refused().into_iter().chain(refused).collect();
         let with_letters: BTreeSet<i32> = self.runs.open().filter(|run| run.dlq > 0).map(|run| run.partition).collect();
         self.forget();
+        if producer.is_outdated() {
+            // Nobody may let it in any more; its successor ends the transaction.
+            return Err(unclear(fault));
+        }
         if let Err(worse) = producer.abort(self.part.kafka.transaction_timeout()) {
             return Err(unclear(worse));
         }
@@ -450,7 +473,8 @@ impl<'c> Worker<'c> {
         let Self { consumer, views, .. } = self;
         let caught_up = views.catch_up(&partitions, || {
             met.extend(consumer.poll(usize::MAX, Duration::ZERO, |_| {}).events);
-            if met.is_empty() && !shutdown.is_set() { Meanwhile::GoOn } else { Meanwhile::LeaveIt }
+            let goes_on = met.is_empty() && !shutdown.is_set() && !consumer.is_outdated();
+            if goes_on { Meanwhile::GoOn } else { Meanwhile::LeaveIt }
         });
         let changed = self.follow(&met);
         if !caught_up? || changed {

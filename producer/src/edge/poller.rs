@@ -238,6 +238,7 @@ impl Poller {
                 agenda::Next::Asked => {}
             }
             self.show();
+            block_in_place(|| self.topic.rest());
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.shutdown.wait() => return Ok(Next::Stop),

@@ -147,7 +147,7 @@ impl RawTopic {
     pub fn write(&mut self, transaction: &Transaction<'_>) -> Result<Written, Failure> {
         let mut wait = BACKOFF;
         loop {
-            let outcome = if self.producer.as_ref().is_none_or(TxnProducer::must_replace) {
+            let outcome = if self.producer.as_ref().is_none_or(is_of_no_use) {
                 self.replace(transaction)?
             } else {
                 self.attempt(transaction)?
@@ -171,6 +171,12 @@ impl RawTopic {
         }
     }
 
+    /// While nothing is to be written: a producer that was made of another password or other certificates goes; the next
+    /// transaction gets a new one.
+    pub fn rest(&mut self) {
+        self.producer = self.producer.take().filter(|producer| !producer.is_outdated());
+    }
+
     /// Remembers what a committed transaction has made of the state.
     fn keep(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
         for entry in &transaction.entries {
@@ -181,7 +187,7 @@ impl RawTopic {
     }
 
     fn connect(&mut self) -> Result<(), KafkaFault> {
-        if self.producer.as_ref().is_none_or(TxnProducer::must_replace) {
+        if self.producer.as_ref().is_none_or(is_of_no_use) {
             // The former one goes first: it must not be alive beside its successor.
             self.producer = None;
             let deadline = Deadline::after(CONNECT_TIMEOUT);
@@ -238,11 +244,13 @@ impl RawTopic {
                 Ok(Try::Done(Written::Committed))
             }
             Ended::NotEnded(fault) => {
-                match producer.abort(COMMIT_TIMEOUT) {
-                    Ok(()) => self.producer = Some(producer),
-                    Err(fault) if fault.kind == FaultKind::Fenced => return Err(fenced(&fault)),
+                // One that nobody may let in any more is not asked to abort.
+                let aborted = (!producer.is_outdated()).then(|| producer.abort(COMMIT_TIMEOUT));
+                match aborted {
+                    Some(Ok(())) => self.producer = Some(producer),
+                    Some(Err(fault)) if fault.kind == FaultKind::Fenced => return Err(fenced(&fault)),
                     // Without a clean abort the producer goes, and its successor ends the transaction.
-                    Err(_) => {}
+                    Some(Err(_)) | None => {}
                 }
                 match fault.kind {
                     FaultKind::TooLarge => Ok(Try::Done(Written::TooLarge)),
@@ -271,6 +279,10 @@ impl RawTopic {
                 Err(fault) => {
                     if late.passed() {
                         self.health.not_ok("kafka", "records wait for their acknowledgement");
+                        if producer.is_outdated() {
+                            // It would wait with a password of yesterday until the records time out.
+                            return Err(fault);
+                        }
                     }
                     if self.shutdown.is_set() && stop_by.get_or_insert_with(|| Deadline::after(STOP_GRACE)).passed() {
                         return Err(fault);
@@ -331,7 +343,11 @@ impl RawTopic {
             FaultKind::Config => return Err(Failure::config(message)),
             FaultKind::Fenced => return Err(fenced(&fault)),
             FaultKind::Fatal => self.producer = None,
-            FaultKind::Retriable | FaultKind::Abortable | FaultKind::Timeout | FaultKind::TooLarge => {}
+            FaultKind::Retriable
+            | FaultKind::Abortable
+            | FaultKind::Login
+            | FaultKind::Timeout
+            | FaultKind::TooLarge => {}
         }
         tracing::warn!(error = %fault, "Kafka does not take what is to be written; trying again");
         self.health.not_ok("kafka", message);
@@ -339,6 +355,11 @@ impl RawTopic {
         *wait = (*wait * 2).min(BACKOFF_MAX);
         Ok(())
     }
+}
+
+/// Whether another producer must take its place before the next transaction.
+fn is_of_no_use(producer: &TxnProducer) -> bool {
+    producer.must_replace() || producer.is_outdated()
 }
 
 /// Reads `sisdmk.state` to its end. The outer fault is Kafka's, the inner one is final.

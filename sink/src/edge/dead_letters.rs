@@ -26,7 +26,7 @@ impl DlqTopic {
     }
 
     fn send(&mut self, letters: &[Letter<'_>]) -> Result<(), KafkaFault> {
-        let producer = match self.producer.take() {
+        let producer = match self.producer.take().filter(|producer| !producer.is_outdated()) {
             Some(producer) => producer,
             None => IdempotentProducer::connect(&self.kafka)?,
         };

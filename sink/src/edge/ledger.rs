@@ -142,6 +142,10 @@ impl Ledger {
     }
 
     fn round(&mut self) -> Result<(), Fault> {
+        if self.consumer.is_outdated() {
+            self.consumer = Consumer::manual(&self.config.kafka).map_err(|fault| unread(&fault))?;
+            self.position = None;
+        }
         if self.connection.is_none() {
             self.connection = Some(self.runtime.block_on(self.address.connect())?);
         }
@@ -584,7 +588,7 @@ fn send(
     schema_id: u32,
     rows: &[OutboxRow],
 ) -> Result<(), KafkaFault> {
-    let sending = match producer.take() {
+    let sending = match producer.take().filter(|producer| !producer.is_outdated()) {
         Some(producer) => producer,
         None => IdempotentProducer::connect(kafka)?,
     };

@@ -138,6 +138,7 @@ impl Worker {
 
     /// One round: write what is due or wait for records, then find positions, tell and measure.
     fn step(&mut self) -> Result<(), Failure> {
+        self.renew();
         match self.next_due() {
             Some(number) => {
                 self.write(number)?;
@@ -158,6 +159,22 @@ impl Worker {
         }
         self.tell_health();
         Ok(())
+    }
+
+    /// Where password or certificates have changed, puts another member of the group in the place of this one. What is held is
+    /// forgotten with the partitions, and read again from the position of the table.
+    fn renew(&mut self) {
+        if !self.consumer.is_outdated() {
+            return;
+        }
+        match Consumer::subscribe(&self.config.kafka, CLEAN, GROUP, Start::Held) {
+            Ok(successor) => {
+                self.consumer = successor;
+                let ours: Vec<i32> = self.partitions.keys().copied().collect();
+                ours.into_iter().for_each(|number| self.forget(number));
+            }
+            Err(fault) => tracing::warn!(error = %fault, "the former consumer goes on; trying again"),
+        }
     }
 
     /// Whether what is held, for lack of a server to write it to, takes all the memory there is for it.
@@ -264,6 +281,12 @@ impl Worker {
             // The group's client mends these by itself.
             FaultKind::Retriable | FaultKind::Timeout | FaultKind::Missing => {
                 tracing::debug!(error = %fault, "kafka consumer");
+                Ok(())
+            }
+            // A client that is made of another password takes this one's place as soon as there is one.
+            FaultKind::Login => {
+                tracing::debug!(error = %fault, "kafka consumer");
+                self.health.not_ok(&self.kafka_check(), format!("failed to {fault}"));
                 Ok(())
             }
             FaultKind::Denied
@@ -563,8 +586,12 @@ impl Worker {
         self.consumer.position(CLEAN, number).map_or(position, |next| next.max(position))
     }
 
+    fn kafka_check(&self) -> String {
+        format!("{} kafka", self.check)
+    }
+
     fn measure_lag(&self) {
-        let kafka = format!("{} kafka", self.check);
+        let kafka = self.kafka_check();
         match self.look_at_ends() {
             Ok(()) => self.health.forget(&kafka),
             Err(fault) => {
