@@ -25,7 +25,7 @@ const RECORDS_PER_POLL: usize = 10_000;
 const POLL_WAIT: Duration = Duration::from_millis(50);
 /// Nothing came for so long: somebody's open transaction hides the rest, or the broker is away. Longer than the broker needs to
 /// abort a transaction of a killed process.
-const STALL_LIMIT: Duration = Duration::from_secs(60);
+const STALL_LIMIT: Duration = Duration::from_secs(30);
 /// How often the way is told.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 /// Memory for views of partitions that this process has not at present, over all its workers.
@@ -255,8 +255,9 @@ impl Views {
             if left < before {
                 (before, stall) = (left, Deadline::after(STALL_LIMIT));
             } else if stall.passed() {
-                let message = format!("read {CLEAN_TOPIC} to its end: nothing came for {} s", STALL_LIMIT.as_secs());
-                return Err(KafkaFault::new(FaultKind::Timeout, message));
+                let why = open_transaction(&reader, missing)
+                    .unwrap_or_else(|| format!("nothing came for {} s", STALL_LIMIT.as_secs()));
+                return Err(KafkaFault::new(FaultKind::Timeout, format!("read {CLEAN_TOPIC} to its end: {why}")));
             }
             if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
                 told = Some(Stopwatch::start());
@@ -268,6 +269,16 @@ impl Views {
             }
         }
     }
+}
+
+/// What keeps a reader of committed records from an end: a transaction that does not end although it must have long ago.
+fn open_transaction(reader: &Consumer, missing: &[(i32, i64)]) -> Option<String> {
+    missing.iter().find_map(|(partition, end)| {
+        let (_, committed) = reader.watermarks(CLEAN_TOPIC, *partition).ok()?;
+        (committed < *end).then(|| {
+            format!("a transaction that was begun at offset {committed} of partition {partition} does not end")
+        })
+    })
 }
 
 /// What a record of the topic says, and about whom; `None` for one that the sink refuses.
