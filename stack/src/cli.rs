@@ -107,7 +107,10 @@ struct Up {
     /// Port of Alertmanager [default: a free one].
     #[arg(long, value_name = "PORT", requires = "alertmanager", value_parser = clap::value_parser!(u16).range(1..))]
     alertmanager_port: Option<u16>,
-    /// Largest heap of Kafka in MiB.
+    /// Brokers: 1, or 3 with every topic on each of them.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    kafka_brokers: u8,
+    /// Largest heap of each broker in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(128..))]
     kafka_heap_mb: u32,
     /// Shared buffers of Postgres in MiB.
@@ -119,6 +122,7 @@ impl Up {
     fn options(self) -> Options {
         Options {
             kafka_port: self.kafka_port,
+            kafka_brokers: self.kafka_brokers,
             registry_port: self.registry_port,
             postgres_port: self.postgres_port,
             connect: self.connect,
@@ -223,11 +227,9 @@ fn run_down(dir: &Path, discard: bool) -> Result<ExitCode, StackError> {
     }
     // Read again: the owner may have been starting a server.
     let state = StackState::read(dir)?.ok_or_else(not_up)?;
-    // Before the broker: it says there how far it has read.
-    let (first, rest): (Vec<_>, Vec<_>) = state.alive().into_iter().partition(|(server, _)| *server == Server::Connect);
-    for together in [first, rest] {
+    for together in Server::ENDS {
         thread::scope(|scope| {
-            for (server, process) in together {
+            for (server, process) in state.alive().into_iter().filter(|(server, _)| together.contains(server)) {
                 scope.spawn(move || end(server, process));
             }
         });
@@ -281,7 +283,7 @@ fn run_status(dir: &Path, as_json: bool) -> Result<ExitCode, StackError> {
             condition,
             pid: process.map(|process| process.pid),
             address: match server {
-                Server::Kafka => stack::bootstrap_servers(port),
+                Server::Kafka | Server::Kafka2 | Server::Kafka3 => stack::bootstrap_servers_at([port].into_iter()),
                 Server::Registry => stack::registry_url(port),
                 Server::Postgres => stack::postgres_url(port),
                 Server::Connect | Server::Alertmanager => stack::http_url(port),
@@ -345,7 +347,9 @@ fn run_env(dir: &Path) -> Result<ExitCode, StackError> {
     }
     let dir = std::fs::canonicalize(dir).map_err(StackError::io("find", dir))?;
     let port = |server| state.ports(server).first().copied().unwrap_or_default();
-    let env = stack::env_of(&dir, port(Server::Kafka), port(Server::Registry), port(Server::Postgres));
+    let brokers = alive.iter().map(|(server, _)| *server).filter(|server| Server::BROKERS.contains(server));
+    let bootstrap_servers = stack::bootstrap_servers_at(brokers.map(port));
+    let env = stack::env_of(&dir, &bootstrap_servers, port(Server::Registry), port(Server::Postgres));
     let lines: Vec<String> = env.iter().map(|(name, value)| format!("export {name}={}", quoted(value))).collect();
     say(&lines);
     Ok(ExitCode::SUCCESS)

@@ -1,8 +1,8 @@
-//! Apache Kafka: one process that is broker and controller, formatted once.
+//! Apache Kafka: one process that is broker and controller, formatted once; two brokers more where asked for.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use crate::cache::Programs;
@@ -24,26 +24,54 @@ const LOG_DIR: &str = "topics";
 /// Written after a format that ended well; a format cut off in the middle is done again.
 const FORMATTED: &str = "cluster.id";
 
-/// Prepares the directory and says how to start the broker.
+/// One process of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Node {
+    /// Broker and controller; node 1.
+    First,
+    /// A broker alone, which hears from the controller of the first one.
+    Further {
+        /// Which.
+        server: Server,
+        /// Where the controller listens.
+        controller_port: u16,
+    },
+}
+
+impl Node {
+    fn server(self) -> Server {
+        match self {
+            Self::First => Server::Kafka,
+            Self::Further { server, .. } => server,
+        }
+    }
+
+    fn id(self) -> usize {
+        1 + Server::BROKERS.iter().position(|&broker| broker == self.server()).unwrap_or_default()
+    }
+}
+
+/// Prepares the directory and says how to start the broker. A further one finds the first one's directory prepared.
 pub(crate) fn prepare(
     options: &Options,
     java: &Java,
     programs: &Programs,
+    node: Node,
     ports: &[u16],
 ) -> Result<Recipe, StackError> {
-    let port_at = |index: usize| ports.get(index).copied().unwrap_or_default();
-    let (port, controller_port) = (port_at(0), port_at(1));
-    let proxied = options.kafka_proxy_port.map(|advertised| (port_at(2), advertised));
-    let dir = options.dir.join("data/kafka");
+    let name = node.server().name();
+    let dir = dir(options, node.server());
     let tmp = dir.join("tmp");
     fs::create_dir_all(&tmp).map_err(StackError::io("create", &tmp))?;
-    let mut text = properties(port, controller_port, proxied, options.kafka_proxy_tls.is_some());
-    text.extend(options.kafka_proxy_tls.as_deref().map(secured));
+    let mut text = properties(options, node, ports);
+    if node == Node::First {
+        text.extend(options.kafka_proxy_tls.as_deref().map(secured));
+    }
     for (name, text) in [(PROPERTIES, text), ("log4j2.properties", LOG4J.to_owned())] {
         let path = dir.join(name);
         fs::write(&path, text).map_err(StackError::io("write", &path))?;
     }
-    let log = options.dir.join("logs/kafka.log");
+    let log = options.dir.join("logs").join(name).with_extension("log");
     let arguments = |heap_mb: u32, rest: &[&str]| {
         let mut arguments = java::flags(128, heap_mb, &tmp);
         arguments.push("-Dlog4j2.configurationFile=log4j2.properties".to_owned());
@@ -52,7 +80,11 @@ pub(crate) fn prepare(
         arguments
     };
     let archive = programs.archives.flag(Server::Kafka);
-    let cluster_id = format(&dir, &java.program, &log, |id| {
+    let wanted = match node {
+        Node::First => cluster_id().map_err(StackError::io("read", Path::new("/dev/urandom")))?,
+        Node::Further { .. } => cluster_of(&dir_of_first(options))?.unwrap_or_default(),
+    };
+    let cluster_id = format(&dir, node.server(), &java.program, &log, wanted, |id| {
         // It needs a part of the broker's classes, and records none.
         let mut format_arguments =
             Vec::from_iter(archive.clone().filter(|_| matches!(programs.archives, Archives::Use(_))));
@@ -62,32 +94,73 @@ pub(crate) fn prepare(
     let mut server_arguments = Vec::from_iter(archive);
     server_arguments.extend(arguments(options.kafka_heap_mb, &["kafka.Kafka", PROPERTIES]));
     Ok(Recipe {
-        server: Server::Kafka,
+        server: node.server(),
         program: java.program.clone(),
         arguments: server_arguments,
         working_dir: dir,
         user: None,
         log,
         ports: ports.to_vec(),
-        probe: Probe::Kafka { port, cluster_id },
+        probe: Probe::Kafka { port: port_at(ports, 0), cluster_id },
         stale_file: None,
     })
 }
 
-/// Gives the directory its cluster id, once; the id.
-fn format(dir: &Path, java: &Path, log: &Path, arguments: impl Fn(&str) -> Vec<String>) -> Result<String, StackError> {
+fn dir(options: &Options, server: Server) -> PathBuf {
+    options.dir.join("data").join(server.name())
+}
+
+fn dir_of_first(options: &Options) -> PathBuf {
+    dir(options, Server::Kafka)
+}
+
+fn port_at(ports: &[u16], index: usize) -> u16 {
+    ports.get(index).copied().unwrap_or_default()
+}
+
+/// What is asked for that this crate does not do, before anything is made.
+pub(crate) fn check(options: &Options) -> Result<(), StackError> {
+    let refused = match options.kafka_brokers {
+        1 if dir(options, Server::Kafka2).join(FORMATTED).exists() => {
+            // Their topics want two replicas at least for every record.
+            "this directory was begun with three brokers and cannot go on with one"
+        }
+        1 => return Ok(()),
+        3 if options.kafka_proxy_port.is_some() => "a proxy stands in front of one broker, not of three",
+        3 => return Ok(()),
+        _ => "there are one or three brokers: with two none may go",
+    };
+    Err(StackError::Usage(refused.to_owned()))
+}
+
+/// The cluster that a directory was formatted for; none: it was not.
+fn cluster_of(dir: &Path) -> Result<Option<String>, StackError> {
     let marker = dir.join(FORMATTED);
     match fs::read_to_string(&marker) {
-        Ok(id) => return Ok(id.trim().to_owned()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(StackError::io("read", &marker)(error)),
+        Ok(id) => Ok(Some(id.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StackError::io("read", &marker)(error)),
     }
+}
+
+/// Formats the directory for a cluster, once; the id that it has.
+fn format(
+    dir: &Path,
+    server: Server,
+    java: &Path,
+    log: &Path,
+    wanted: String,
+    arguments: impl Fn(&str) -> Vec<String>,
+) -> Result<String, StackError> {
+    if let Some(id) = cluster_of(dir)? {
+        return Ok(id);
+    }
+    let id = wanted;
     // Without the marker no broker ever ran here, so there is nothing to lose.
     let topics = dir.join(LOG_DIR);
     if topics.exists() {
         fs::remove_dir_all(&topics).map_err(StackError::io("remove", &topics))?;
     }
-    let id = cluster_id().map_err(StackError::io("read", Path::new("/dev/urandom")))?;
     let output = OpenOptions::new().create(true).append(true).open(log).map_err(StackError::io("open", log))?;
     let errors = output.try_clone().map_err(StackError::io("open", log))?;
     let mut command = tools::command(java);
@@ -97,12 +170,13 @@ fn format(dir: &Path, java: &Path, log: &Path, arguments: impl Fn(&str) -> Vec<S
         .map_err(StackError::io("run", java))?;
     if !status.success() {
         return Err(StackError::ServerFailed {
-            server: Server::Kafka,
+            server,
             detail: format!("its storage could not be formatted ({status})"),
             log: log.to_path_buf(),
             tail: server::tail(log),
         });
     }
+    let marker = dir.join(FORMATTED);
     fs::write(&marker, &id).map_err(StackError::io("write", &marker))?;
     Ok(id)
 }
@@ -138,26 +212,49 @@ fn base64_url(bytes: &[u8]) -> String {
     text
 }
 
-/// How many ports the broker needs: for its clients, for its controller, and for those behind a proxy.
-pub(crate) fn ports_wanted(options: &Options) -> usize {
-    if options.kafka_proxy_port.is_some() { 3 } else { 2 }
+/// How many ports a broker needs: for its clients, for its controller, and for those behind a proxy.
+pub(crate) fn ports_wanted(options: &Options, server: Server) -> usize {
+    match server {
+        Server::Kafka if options.kafka_proxy_port.is_some() => 3,
+        Server::Kafka => 2,
+        _ => 1,
+    }
 }
 
-/// `server.properties` for one node on a small machine. `proxied`: a port, and the proxy's port that
-/// clients who come in there are sent to.
-fn properties(port: u16, controller_port: u16, proxied: Option<(u16, u16)>, is_secured: bool) -> String {
-    let protocol = if is_secured { "SASL_SSL" } else { "PLAINTEXT" };
-    let proxied = |which: fn((u16, u16)) -> u16| {
-        proxied.map(which).map(|port| format!(",PROXIED://127.0.0.1:{port}")).unwrap_or_default()
+/// The port of the controller among those of the first broker.
+pub(crate) fn controller_port(ports: &[u16]) -> u16 {
+    port_at(ports, 1)
+}
+
+/// `server.properties` for one node on a small machine.
+fn properties(options: &Options, node: Node, ports: &[u16]) -> String {
+    let port = port_at(ports, 0);
+    let protocol = if options.kafka_proxy_tls.is_some() { "SASL_SSL" } else { "PLAINTEXT" };
+    let (roles, controller_port, behind, advertised) = match node {
+        Node::First => {
+            let controller = controller_port(ports);
+            let own = format!(",CONTROLLER://127.0.0.1:{controller}");
+            // A port, and the proxy's port that clients who come in there are sent to.
+            let proxied = |port: u16| format!("{own},PROXIED://127.0.0.1:{port}");
+            let (behind, advertised) = match options.kafka_proxy_port {
+                Some(proxy) => (proxied(port_at(ports, 2)), proxied(proxy)),
+                None => (own.clone(), own),
+            };
+            ("broker,controller", controller, behind, advertised)
+        }
+        Node::Further { controller_port, .. } => ("broker", controller_port, String::new(), String::new()),
     };
-    let (behind, advertised) = (proxied(|ports| ports.0), proxied(|ports| ports.1));
+    let id = node.id();
+    let replicas = options.kafka_brokers;
+    // Of three, two: one may go, and what was acknowledged is still there. Of one, one.
+    let in_sync = replicas / 2 + 1;
     format!(
         "\
 # Written at each start; changes are lost.
-process.roles=broker,controller
-node.id=1
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{behind}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{advertised}
+process.roles={roles}
+node.id={id}
+listeners=PLAINTEXT://127.0.0.1:{port}{behind}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:{protocol}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
@@ -166,12 +263,17 @@ controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 log.dirs={LOG_DIR}
 
-# One node.
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+# As many replicas as brokers, and leaders that have everything.
+default.replication.factor={replicas}
+min.insync.replicas={in_sync}
+offsets.topic.replication.factor={replicas}
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={in_sync}
+share.coordinator.state.topic.replication.factor={replicas}
+share.coordinator.state.topic.min.isr={in_sync}
+unclean.leader.election.enable=false
+# Leaders go back to a broker that has returned within seconds; five minutes, the default, are longer than a test.
+leader.imbalance.check.interval.seconds=5
 
 # A quick start: few internal partitions, and a new group that waits just long enough for all threads of a program.
 # Without any wait the first of them gets every partition and hands half of them over seconds later.
@@ -276,27 +378,80 @@ mod tests {
 
     #[test]
     fn only_the_listener_behind_the_proxy_asks_who_comes() {
-        let text = properties(20_000, 20_001, Some((20_002, 20_003)), true);
+        let mut options = Options::new("x");
+        options.kafka_proxy_port = Some(20_003);
+        options.kafka_proxy_tls = Some("/tls".into());
+        let text = properties(&options, Node::First, &[20_000, 20_001, 20_002]);
         assert!(text.contains("PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:SASL_SSL\n"));
         let added = secured(Path::new("/tls"));
         assert!(added.lines().all(|line| line.starts_with("listener.name.proxied.")), "{added}");
         assert!(added.contains("ssl.keystore.location=/tls/broker.pem\n"), "{added}");
     }
 
-    #[test]
-    fn the_properties_listen_on_this_machine_only_and_hold_each_key_once() {
-        let text = properties(20_000, 20_001, Some((20_002, 20_003)), false);
-        let mut keys = std::collections::BTreeSet::new();
+    fn map(text: &str) -> std::collections::BTreeMap<&str, &str> {
+        let mut map = std::collections::BTreeMap::new();
         for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
             let (key, value) = line.split_once('=').expect("key=value");
-            assert!(keys.insert(key), "{key} twice");
+            assert!(map.insert(key, value).is_none(), "{key} twice");
             assert!(!value.contains("0.0.0.0") && !value.contains("localhost"), "{line}");
         }
+        map
+    }
+
+    #[test]
+    fn the_properties_listen_on_this_machine_only_and_hold_each_key_once() {
+        let mut options = Options::new("x");
         let two = "PLAINTEXT://127.0.0.1:20000,CONTROLLER://127.0.0.1:20001";
-        assert!(text.contains(&format!("\nlisteners={two},PROXIED://127.0.0.1:20002\n")));
-        assert!(text.contains(&format!("\nadvertised.listeners={two},PROXIED://127.0.0.1:20003\n")));
-        assert!(properties(20_000, 20_001, None, false).contains(&format!("\nlisteners={two}\n")));
-        assert!(text.contains("\nauto.create.topics.enable=false\n"));
-        assert!(text.contains("\nmessage.max.bytes=3145728\n"));
+        let alone = properties(&options, Node::First, &[20_000, 20_001]);
+        let alone = map(&alone);
+        assert_eq!((alone["listeners"], alone["advertised.listeners"]), (two, two));
+        assert_eq!((alone["default.replication.factor"], alone["min.insync.replicas"]), ("1", "1"));
+        assert_eq!(alone["auto.create.topics.enable"], "false");
+        assert_eq!(alone["message.max.bytes"], "3145728");
+        options.kafka_proxy_port = Some(20_003);
+        let proxied = properties(&options, Node::First, &[20_000, 20_001, 20_002]);
+        let proxied = map(&proxied);
+        assert_eq!(proxied["listeners"], format!("{two},PROXIED://127.0.0.1:20002"));
+        assert_eq!(proxied["advertised.listeners"], format!("{two},PROXIED://127.0.0.1:20003"));
+    }
+
+    #[test]
+    fn of_three_brokers_one_is_the_controller_and_two_have_every_record() {
+        let mut options = Options::new("x");
+        options.kafka_brokers = 3;
+        let node = Node::Further { server: Server::Kafka3, controller_port: 20_001 };
+        let third = properties(&options, node, &[20_009]);
+        let third = map(&third);
+        assert_eq!((third["process.roles"], third["node.id"]), ("broker", "3"));
+        assert_eq!(third["listeners"], "PLAINTEXT://127.0.0.1:20009");
+        assert_eq!(third["controller.quorum.voters"], "1@127.0.0.1:20001");
+        for key in ["default.replication.factor", "offsets.topic.replication.factor"] {
+            assert_eq!(third[key], "3");
+        }
+        for key in ["min.insync.replicas", "transaction.state.log.min.isr"] {
+            assert_eq!(third[key], "2");
+        }
+        let first = properties(&options, Node::First, &[20_000, 20_001]);
+        assert_eq!(map(&first)["controller.quorum.voters"], third["controller.quorum.voters"]);
+    }
+
+    #[test]
+    fn two_brokers_a_proxy_before_three_and_one_after_three_are_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut options = Options::new(dir.path());
+        let mut check = |brokers, proxy, expected| {
+            options.kafka_brokers = brokers;
+            options.kafka_proxy_port = proxy;
+            assert_eq!(check(&options).map_err(|error| error.exit_code()), expected, "{brokers} {proxy:?}");
+        };
+        check(1, Some(1), Ok(()));
+        check(3, None, Ok(()));
+        check(3, Some(1), Err(2));
+        check(2, None, Err(2));
+        check(0, None, Err(2));
+        fs::create_dir_all(dir.path().join("data/kafka-2")).expect("made");
+        fs::write(dir.path().join("data/kafka-2").join(FORMATTED), "id").expect("written");
+        check(1, None, Err(2));
+        check(3, None, Ok(()));
     }
 }

@@ -8,11 +8,15 @@ pub struct Options {
     /// The directory of the stack: `data/`, `logs/`, `stack.json`, `postgres.password`.
     /// It is created when missing, and found again with its data when not.
     pub dir: PathBuf,
-    /// Port of Kafka; `None` takes a free one (the one of the last time, if still free).
+    /// Port of the first broker; `None` takes a free one (the one of the last time, if still free).
     pub kafka_port: Option<u16>,
+    /// How many brokers: 1 or 3. Default: 1. With three every topic has three replicas, and what is acknowledged is on two of
+    /// them at least, so that any one broker may go; two could lose none and go on. The first one is also the controller: while
+    /// it is down nobody becomes leader. Topics of an earlier start with one broker keep their one replica.
+    pub kafka_brokers: u8,
     /// Makes the broker listen on one more port, chosen by the stack, and tell the clients that come
     /// in there to go on to this one: the port of a proxy in front of it. `None`: no such listener.
-    /// Where nothing listens on that port clients get no further than the first answer.
+    /// Where nothing listens on that port clients get no further than the first answer. One broker only.
     pub kafka_proxy_port: Option<u16>,
     /// Let in at that listener only who comes by TLS with a certificate and logs in with SCRAM-SHA-512
     /// (`SASL_SSL`). The folder, an absolute path, holds `broker.pem` (key and certificate) and
@@ -38,7 +42,7 @@ pub struct Options {
     /// `shared_buffers` of Postgres in MiB. Default: 256. Below 16 it refuses to be useful; the
     /// pages used count to the memory of Postgres.
     pub postgres_shared_buffers_mb: u32,
-    /// Largest heap of Kafka in MiB. Default: 512. Too small ends the broker with an
+    /// Largest heap of each broker in MiB. Default: 512. Too small ends the broker with an
     /// `OutOfMemoryError`; 256 carries a demonstration, not a benchmark.
     pub kafka_heap_mb: u32,
     /// Leave the servers running when this process ends. Default: false.
@@ -54,6 +58,7 @@ impl Options {
         Self {
             dir: dir.into(),
             kafka_port: None,
+            kafka_brokers: 1,
             kafka_proxy_port: None,
             kafka_proxy_tls: None,
             registry_port: None,

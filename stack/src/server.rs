@@ -24,6 +24,10 @@ use crate::tools;
 pub enum Server {
     /// Apache Kafka: broker and controller in one process.
     Kafka,
+    /// The second broker, in the stacks that ask for three.
+    Kafka2,
+    /// The third broker, in the same.
+    Kafka3,
     /// Apicurio Registry, with the Confluent-compatible API.
     Registry,
     /// PostgreSQL, with the database `healthforce`.
@@ -38,14 +42,25 @@ impl Server {
     /// Those of every stack, in the order they are listed to people.
     pub const ALL: [Self; 3] = [Self::Kafka, Self::Registry, Self::Postgres];
     /// And what only some stacks have.
-    pub(crate) const KNOWN: [Self; 5] =
-        [Self::Kafka, Self::Registry, Self::Postgres, Self::Connect, Self::Alertmanager];
+    pub(crate) const KNOWN: [Self; 7] =
+        [Self::Kafka, Self::Kafka2, Self::Kafka3, Self::Registry, Self::Postgres, Self::Connect, Self::Alertmanager];
+    /// The brokers, in the order of their node ids, which begin at 1.
+    pub const BROKERS: [Self; 3] = [Self::Kafka, Self::Kafka2, Self::Kafka3];
+    /// The order in which servers are stopped, those of a line together: who writes to another one ends before it. A worker of Connect says to the
+    /// brokers how far it has read, and a broker asks the controller, which is the first one's, to let it go.
+    pub(crate) const ENDS: [&[Self]; 3] = [
+        &[Self::Connect],
+        &[Self::Kafka2, Self::Kafka3],
+        &[Self::Kafka, Self::Registry, Self::Postgres, Self::Alertmanager],
+    ];
 
     /// The name in options, files and messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Kafka => "kafka",
+            Self::Kafka2 => "kafka-2",
+            Self::Kafka3 => "kafka-3",
             Self::Registry => "registry",
             Self::Postgres => "postgres",
             Self::Connect => "connect",
@@ -56,7 +71,8 @@ impl Server {
     /// The signal that asks for a clean stop.
     pub(crate) fn stop_signal(self) -> i32 {
         match self {
-            Self::Kafka | Self::Registry | Self::Connect | Self::Alertmanager => libc::SIGTERM,
+            Self::Kafka | Self::Kafka2 | Self::Kafka3 => libc::SIGTERM,
+            Self::Registry | Self::Connect | Self::Alertmanager => libc::SIGTERM,
             // Fast shutdown. SIGTERM would wait for every client to leave by itself.
             Self::Postgres => libc::SIGINT,
         }
@@ -65,7 +81,8 @@ impl Server {
     /// The signal that the kernel sends when the owner of the stack is gone.
     fn orphan_signal(self) -> i32 {
         match self {
-            Self::Kafka | Self::Registry | Self::Connect | Self::Alertmanager => libc::SIGKILL,
+            Self::Kafka | Self::Kafka2 | Self::Kafka3 => libc::SIGKILL,
+            Self::Registry | Self::Connect | Self::Alertmanager => libc::SIGKILL,
             // Immediate shutdown: unlike SIGKILL it takes children and shared memory with it.
             Self::Postgres => libc::SIGQUIT,
         }

@@ -11,7 +11,7 @@ use crate::cache;
 use crate::connect;
 use crate::error::StackError;
 use crate::java;
-use crate::kafka;
+use crate::kafka::{self, Node};
 use crate::options::Options;
 use crate::ports;
 use crate::postgres;
@@ -29,6 +29,8 @@ const PORT_ATTEMPTS_MAX: u32 = 5;
 pub struct Stack {
     options: Options,
     kafka: ServerHandle,
+    /// The second and the third one, where there are three.
+    more_brokers: Vec<ServerHandle>,
     registry: ServerHandle,
     postgres: ServerHandle,
     connect: Option<ServerHandle>,
@@ -73,6 +75,7 @@ impl Stack {
     /// As [`Stack::up`], given up when `cancel` is set.
     pub(crate) fn up_until(mut options: Options, cancel: &AtomicBool, is_command: bool) -> Result<Self, StackError> {
         check_fixed_ports(&options)?;
+        kafka::check(&options)?;
         let java = java::find()?;
         postgres::check_installed()?;
         if options.alertmanager {
@@ -97,23 +100,30 @@ impl Stack {
         let state = Arc::new(StateFile::new(&options.dir, before)?);
 
         let cancel = Cancel { user: Some(cancel), sibling: AtomicBool::new(false) };
-        let start = |server: Server, bootstrap_servers: &str| {
+        // `brokers`: those that run, for a server that is told of them.
+        let start = |server: Server, brokers: &[&ServerHandle]| {
             let prepare = |ports: &[u16]| -> Result<Recipe, StackError> {
                 let first = first(ports);
                 match server {
-                    Server::Kafka => kafka::prepare(&options, &java, &programs, ports),
+                    Server::Kafka => kafka::prepare(&options, &java, &programs, Node::First, ports),
+                    Server::Kafka2 | Server::Kafka3 => {
+                        let controller_port =
+                            kafka::controller_port(brokers.first().map_or(&[], |first| first.ports()));
+                        let node = Node::Further { server, controller_port };
+                        kafka::prepare(&options, &java, &programs, node, ports)
+                    }
                     Server::Registry => registry::prepare(&options, &java, &programs, first),
                     Server::Postgres => postgres::prepare(&options, first),
                     Server::Alertmanager => alertmanager::prepare(&options, first),
                     Server::Connect => {
                         let jars = connect_jars.as_deref().expect("it is started only where its jars are");
-                        connect::prepare(&options, &java, jars, bootstrap_servers, first)
+                        connect::prepare(&options, &java, jars, &bootstrap_servers(brokers.iter().copied()), first)
                     }
                 }
             };
             let result = start_one(
                 server,
-                if server == Server::Kafka { kafka::ports_wanted(&options) } else { 1 },
+                kafka::ports_wanted(&options, server),
                 fixed_port(&options, server),
                 last_ports.ports(server),
                 prepare,
@@ -129,7 +139,7 @@ impl Stack {
         let [kafka, registry, postgres] = thread::scope(|scope| {
             let start = &start;
             Server::ALL
-                .map(|server| scope.spawn(move || start(server, "")))
+                .map(|server| scope.spawn(move || start(server, &[])))
                 .map(|thread| thread.join().expect("a start returns its error"))
         });
         let (kafka, registry, postgres) = match (kafka, registry, postgres) {
@@ -144,20 +154,30 @@ impl Stack {
                 return Err(errors.swap_remove(0));
             }
         };
+        let further = Server::BROKERS.iter().skip(1).filter(|_| options.kafka_brokers > 1);
+        let more_brokers = thread::scope(|scope| {
+            let (start, kafka) = (&start, &kafka);
+            let starts: Vec<_> = further.map(|&server| scope.spawn(move || start(server, &[kafka]))).collect();
+            let ended = starts.into_iter().map(|thread| thread.join().expect("a start returns its error"));
+            // All of them, so that one that did start is killed as it is dropped.
+            ended.collect::<Vec<_>>().into_iter().collect::<Result<Vec<ServerHandle>, StackError>>()
+        })
+        .inspect_err(|_| state.disowned())?;
         // A worker does not wait for its broker. When it fails, the others are killed as they are dropped.
         let connect = connect_jars
             .as_ref()
-            .map(|_| start(Server::Connect, &bootstrap_servers(kafka.port())))
+            .map(|_| start(Server::Connect, &[&kafka].into_iter().chain(&more_brokers).collect::<Vec<_>>()))
             .transpose()
             .inspect_err(|_| state.disowned())?;
         let alertmanager = options
             .alertmanager
-            .then(|| start(Server::Alertmanager, ""))
+            .then(|| start(Server::Alertmanager, &[]))
             .transpose()
             .inspect_err(|_| state.disowned())?;
         Ok(Self {
             password_file: postgres::password_file(&options.dir),
             kafka,
+            more_brokers,
             registry,
             postgres,
             connect,
@@ -182,16 +202,13 @@ impl Stack {
         }
         self.down = true;
         let discard = self.options.discard;
-        // Before the broker: it says there how far it has read.
-        if let Some(connect) = &mut self.connect {
-            connect.finish(discard);
+        for together in Server::ENDS {
+            thread::scope(|scope| {
+                for handle in self.servers().filter(|handle| together.contains(&handle.server())) {
+                    scope.spawn(move || handle.finish(discard));
+                }
+            });
         }
-        thread::scope(|scope| {
-            let others = [&mut self.kafka, &mut self.registry, &mut self.postgres];
-            for handle in others.into_iter().chain(&mut self.alertmanager) {
-                scope.spawn(move || handle.finish(discard));
-            }
-        });
         self.state.disowned();
         if discard {
             postgres::discard(&self.options.dir);
@@ -205,7 +222,7 @@ impl Stack {
     /// `kafka.bootstrap_servers`.
     #[must_use]
     pub fn bootstrap_servers(&self) -> String {
-        bootstrap_servers(self.kafka.port())
+        bootstrap_servers([&self.kafka].into_iter().chain(&self.more_brokers))
     }
 
     /// The port that a proxy in front of the broker passes on to, in a stack with
@@ -278,27 +295,21 @@ impl Stack {
     /// The settings of the product for this stack, as environment variables.
     #[must_use]
     pub fn env(&self) -> Vec<(String, String)> {
-        env_of(&self.options.dir, self.kafka.port(), self.registry.port(), self.postgres.port())
+        env_of(&self.options.dir, &self.bootstrap_servers(), self.registry.port(), self.postgres.port())
     }
 
     /// One of the servers, to break it and to mend it.
     ///
     /// # Panics
-    /// When it is asked for Connect or Alertmanager and the stack has none.
+    /// When it is asked for one that the stack was started without.
     pub fn server(&mut self, which: Server) -> &mut ServerHandle {
-        match which {
-            Server::Kafka => &mut self.kafka,
-            Server::Registry => &mut self.registry,
-            Server::Postgres => &mut self.postgres,
-            Server::Connect => self.connect.as_mut().expect("the stack was started with Connect"),
-            Server::Alertmanager => self.alertmanager.as_mut().expect("the stack was started with Alertmanager"),
-        }
+        self.servers().find(|handle| handle.server() == which).expect("the stack was started with it")
     }
 
     /// Those that were started.
     pub(crate) fn servers(&mut self) -> impl Iterator<Item = &mut ServerHandle> {
         let always = [&mut self.kafka, &mut self.registry, &mut self.postgres];
-        always.into_iter().chain(&mut self.connect).chain(&mut self.alertmanager)
+        always.into_iter().chain(&mut self.more_brokers).chain(&mut self.connect).chain(&mut self.alertmanager)
     }
 }
 
@@ -330,10 +341,10 @@ pub(crate) fn warm_until(cancel: &AtomicBool) -> Result<(), StackError> {
         let cancel = Cancel { user: Some(cancel), sibling: AtomicBool::new(false) };
         let mut kafka = start_one(
             Server::Kafka,
-            kafka::ports_wanted(&options),
+            kafka::ports_wanted(&options, Server::Kafka),
             None,
             &[],
-            |ports| kafka::prepare(&options, &java, programs, ports),
+            |ports| kafka::prepare(&options, &java, programs, Node::First, ports),
             &state,
             false,
             &cancel,
@@ -362,9 +373,14 @@ fn first(ports: &[u16]) -> u16 {
     ports.first().copied().unwrap_or_default()
 }
 
-/// `kafka.bootstrap_servers` of a stack with this port.
-pub(crate) fn bootstrap_servers(port: u16) -> String {
-    format!("127.0.0.1:{port}")
+/// `kafka.bootstrap_servers` of these brokers.
+fn bootstrap_servers<'a>(brokers: impl Iterator<Item = &'a ServerHandle>) -> String {
+    bootstrap_servers_at(brokers.map(ServerHandle::port))
+}
+
+/// `kafka.bootstrap_servers` of a stack with these ports.
+pub(crate) fn bootstrap_servers_at(ports: impl Iterator<Item = u16>) -> String {
+    ports.map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
 }
 
 /// `registry.url` of a stack with this port.
@@ -383,9 +399,9 @@ pub(crate) fn postgres_url(port: u16) -> String {
 }
 
 /// The product's settings, in the order of its documentation.
-pub(crate) fn env_of(dir: &Path, kafka: u16, registry: u16, postgres: u16) -> Vec<(String, String)> {
+pub(crate) fn env_of(dir: &Path, bootstrap_servers: &str, registry: u16, postgres: u16) -> Vec<(String, String)> {
     [
-        ("SISDMK_KAFKA__BOOTSTRAP_SERVERS", bootstrap_servers(kafka)),
+        ("SISDMK_KAFKA__BOOTSTRAP_SERVERS", bootstrap_servers.to_owned()),
         ("SISDMK_REGISTRY__URL", registry_url(registry)),
         ("SISDMK_POSTGRES__URL", postgres_url(postgres)),
         ("SISDMK_POSTGRES__PASSWORD_FILE", postgres::password_file(dir).display().to_string()),
@@ -399,6 +415,7 @@ pub(crate) fn env_of(dir: &Path, kafka: u16, registry: u16, postgres: u16) -> Ve
 fn fixed_port(options: &Options, server: Server) -> Option<u16> {
     match server {
         Server::Kafka => options.kafka_port,
+        Server::Kafka2 | Server::Kafka3 => None,
         Server::Registry => options.registry_port,
         Server::Postgres => options.postgres_port,
         Server::Connect => options.connect_port,
@@ -503,12 +520,12 @@ mod tests {
 
     #[test]
     fn the_environment_names_every_address_and_no_secret() {
-        let env = env_of(Path::new("/s"), 1, 2, 3);
+        let env = env_of(Path::new("/s"), &bootstrap_servers_at([1, 4].into_iter()), 2, 3);
         let text: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(
             text,
             [
-                "SISDMK_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:1",
+                "SISDMK_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:1,127.0.0.1:4",
                 "SISDMK_REGISTRY__URL=http://127.0.0.1:2/apis/ccompat/v7",
                 "SISDMK_POSTGRES__URL=postgres://sisdmk_admin@127.0.0.1:3/healthforce",
                 "SISDMK_POSTGRES__PASSWORD_FILE=/s/postgres.password",

@@ -122,6 +122,33 @@ fn a_killed_postgres_with_open_sessions_starts_again_at_once() {
 }
 
 #[test]
+fn three_brokers_are_one_cluster_and_end_in_order() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut options = options(dir.path());
+    (options.kafka_brokers, options.discard) = (3, false);
+    let mut stack = Stack::up(options.clone()).expect("it comes up");
+    assert_eq!(stack.bootstrap_servers().split(',').count(), 3);
+    // Each answers for the cluster of the first one, or it would not count as started.
+    stack.server(Server::Kafka3).kill();
+    stack.server(Server::Kafka3).start().expect("it starts again");
+    for broker in Server::BROKERS {
+        assert!(stack.server(broker).is_running(), "{broker}");
+    }
+    let logs = stack.dir().join("logs");
+    stack.down().expect("it stops");
+    assert_eq!(processes_of(dir.path()), Vec::<u32>::new());
+    let controller = fs::read_to_string(logs.join("kafka.log")).expect("it wrote one");
+    for id in [2, 3] {
+        // They went while the controller was there to let them go; else they would have been killed after 30 s.
+        let words = format!("broker {id} has requested and been granted an immediate shutdown");
+        assert!(controller.contains(&words), "{id}: {controller}");
+    }
+    drop(stack);
+    options.kafka_brokers = 1;
+    assert_eq!(Stack::up(options).expect_err("its topics want two brokers").exit_code(), 2);
+}
+
+#[test]
 fn a_paused_server_does_not_answer_and_then_goes_on() {
     let (mut stack, dir) = stack();
     for server in Server::ALL {
