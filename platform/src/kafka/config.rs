@@ -30,6 +30,11 @@ const POLL_INTERVAL_MAX: Duration = Duration::from_secs(120);
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it is asked who leads. A client that was told too early, while a broker that had died still counted as the leader,
+/// or in whose hands a leader changed twice, waits for this: its default of 5 minutes would be how long a partition stands still.
+const LEADERS_EVERY: Duration = Duration::from_secs(10);
+/// For how long an answer counts about a topic that the client only asks about and neither reads nor writes.
+const LEADERS_FOR: Duration = Duration::from_secs(30);
 /// For how long a topic that nobody has heard of may be one that was just made. Topics are made long before: its default of 30 s
 /// would only be how long a record for one that is missing keeps its neighbours waiting.
 const TOPIC_PROPAGATION: Duration = Duration::from_secs(2);
@@ -171,6 +176,8 @@ impl KafkaConfig {
             .set("socket.timeout.ms", millis(REQUEST_TIMEOUT))
             .set("socket.connection.setup.timeout.ms", millis(REQUEST_TIMEOUT))
             .set("socket.keepalive.enable", "true")
+            .set("topic.metadata.refresh.interval.ms", millis(LEADERS_EVERY))
+            .set("metadata.max.age.ms", millis(LEADERS_FOR))
             .set("socket.nagle.disable", "true")
             .set("allow.auto.create.topics", "false");
         let debugs = self.given.contains_key("debug");

@@ -184,7 +184,7 @@ fn end_offset(reason: &str) -> Option<i64> {
 ///
 /// It never commits by itself and never jumps: where its position is not in the topic, that is an
 /// event ([`PollEvent::PositionLost`]) and the partition stands still. One thread polls it, at least
-/// every two minutes; all methods block that thread, questions to brokers for at most 5 s.
+/// every two minutes; all methods block that thread, questions to brokers for at most 5 s, and 2 s more where none answers.
 pub struct Consumer {
     consumer: BaseConsumer<Context>,
     made: Made,
@@ -537,9 +537,12 @@ impl Consumer {
     /// # Errors
     /// `Timeout`, `Retriable`, `Missing`, `Denied`.
     pub fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaFault> {
-        self.consumer
-            .fetch_watermarks(topic, partition, ASK_TIMEOUT)
-            .map_err(|error| KafkaFault::of("read watermarks", &error))
+        self.consumer.fetch_watermarks(topic, partition, ASK_TIMEOUT).map_err(|error| {
+            // Of a topic that is not assigned to it librdkafka remembers the leaders for a while, and waits for one that has
+            // gone: the next question would meet the same. What this one is answered is told by the next.
+            let _ = super::admin::partitions(self.consumer.client(), topic, WAKE_TIMEOUT);
+            KafkaFault::of("read watermarks", &error)
+        })
     }
 
     /// The next offsets of these partitions, in their order, as [`Consumer::watermarks`].
