@@ -4,6 +4,7 @@ mod clocks;
 mod credentials;
 mod database;
 mod disks;
+mod leaders;
 mod outages;
 mod positions;
 mod processes;

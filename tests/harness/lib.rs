@@ -10,6 +10,7 @@ pub mod connect;
 pub mod history;
 pub mod interrupt;
 pub mod kafka_proxy;
+pub mod leaders;
 pub mod points;
 pub mod process;
 pub mod proxy;

@@ -21,6 +21,9 @@ use crate::{tables, wait};
 /// Longest time until the producer takes a poll: it may be in the middle of another batch, on a machine that has other work.
 const POLL_LIMIT: Duration = Duration::from_secs(180);
 
+/// Heap of each broker where there are several.
+const SMALL_HEAP_MB: u32 = 256;
+
 /// The stages, in the order the data flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
@@ -106,6 +109,8 @@ pub struct SystemOptions {
     pub settings: BTreeMap<String, String>,
     /// Nobody wants to see it afterwards: Postgres need not wait for the disk, and the servers' data are deleted.
     pub throwaway: bool,
+    /// How many brokers: 1 or 3, see [`stack::Options`]; three have small heaps.
+    pub brokers: u8,
     /// Port of a proxy before the broker, to which clients that come in through it are kept; see [`stack::Options`]. Whoever
     /// makes the proxy also sets `kafka.bootstrap_servers`.
     pub kafka_proxy_port: Option<u16>,
@@ -142,6 +147,7 @@ impl SystemOptions {
             partitions: 4,
             settings: BTreeMap::new(),
             throwaway: false,
+            brokers: 1,
             kafka_proxy_port: None,
             kafka_proxy_tls: None,
             proxied: false,
@@ -200,6 +206,10 @@ impl System {
             servers.postgres_shared_buffers_mb = size;
         }
         servers.discard = options.throwaway;
+        servers.kafka_brokers = options.brokers;
+        if options.brokers > 1 {
+            servers.kafka_heap_mb = SMALL_HEAP_MB;
+        }
         servers.connect = options.connect;
         servers.alertmanager = options.alertmanager;
         let links = if options.proxied {
