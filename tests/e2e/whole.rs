@@ -117,8 +117,9 @@ fn tampering_is_noticed(system: &System, tables: &mut Tables) -> Result<()> {
                  UPDATE sdmk.{table} SET {name} = {other}
                  WHERE ctid = (SELECT ctid FROM sdmk.{table} ORDER BY person_id LIMIT 1)"
             ))?;
-            let comparison = compare::compare(system)?;
-            assert!(!comparison.is_equal(), "{table}.{name} was tampered with in vain");
+            // The rows are a part of what is compared, and most columns show there; the rest takes reading all topics.
+            let is_noticed = !compare::rows(system)?.is_equal() || !compare::compare(system)?.is_equal();
+            assert!(is_noticed, "{table}.{name} was tampered with in vain");
             // Put the row back as it was, whatever was done to it.
             tables.execute(&format!(
                 "DELETE FROM sdmk.{table} WHERE person_id = (SELECT person_id FROM tampered)
