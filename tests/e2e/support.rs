@@ -55,6 +55,12 @@ pub(crate) fn system_with(choose: impl FnOnce(&mut SystemOptions)) -> Result<(Te
     Ok((dir, system))
 }
 
+/// Groups notice a dead member after 6 s instead of the 30 that ship: for tests that kill one.
+pub(crate) fn notice_the_dead_soon(options: &mut SystemOptions) {
+    options.settings.insert("kafka.properties.\"session.timeout.ms\"".into(), "\"6000\"".into());
+    options.settings.insert("kafka.properties.\"heartbeat.interval.ms\"".into(), "\"1500\"".into());
+}
+
 /// A source whose data changes only when a test says so.
 pub(crate) fn simulator(workers: u64) -> SimulatorOptions {
     SimulatorOptions { workers, seed: seed(), bad_share: 0.05, changes_per_second: 0.0, more: Vec::new() }

@@ -151,7 +151,7 @@ fn tampering_is_noticed(system: &System, tables: &mut Tables) -> Result<()> {
 /// the batch is still open at each kill, which is asserted.
 #[test]
 fn a_stage_killed_in_the_middle_of_a_batch_loses_nothing() -> Result<()> {
-    let (_dir, mut system) = support::system()?;
+    let (_dir, mut system) = support::system_with(support::notice_the_dead_soon)?;
     system.set("processor.batch_records_max", "500")?;
     system.set("source.requests_per_second", "4")?;
     start(&mut system, 6_000)?;

@@ -19,8 +19,7 @@ pub(crate) const STEP_LIMIT: Duration = Duration::from_secs(120);
 pub(crate) fn system(choose: impl FnOnce(&mut SystemOptions)) -> Result<(TempDir, System)> {
     support::system_with(|options| {
         options.fail_points = true;
-        options.settings.insert("kafka.properties.\"session.timeout.ms\"".into(), "\"6000\"".into());
-        options.settings.insert("kafka.properties.\"heartbeat.interval.ms\"".into(), "\"1500\"".into());
+        support::notice_the_dead_soon(options);
         choose(options);
     })
 }
