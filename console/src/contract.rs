@@ -103,11 +103,7 @@ pub(crate) const TOPICS: &[Topic] = &[
     },
     // Only full segments are compacted, and a producer that starts reads what is there: with the broker's gigabyte that would be
     // a week's versions of some hundred records.
-    Topic {
-        name: STATE,
-        width: Width::One,
-        settings: &[("cleanup.policy", "compact"), ("segment.bytes", "1048576")],
-    },
+    Topic { name: STATE, width: Width::One, settings: &[("cleanup.policy", "compact"), ("segment.bytes", "1048576")] },
 ];
 
 /// A schema subject as it must be.
