@@ -39,13 +39,11 @@ fn processes_end_in_order_take_over_and_close_what_a_crash_cut_off() -> Result<(
     // Another producer: it is the newer one, so it goes on and the older one gives way.
     let mut second = system.spawn_another(Stage::Producer, "second")?;
     second.wait_ready()?;
-    let status = {
-        // The first one notices with its next write.
-        let poll = system.poll();
-        let status = system.process(Stage::Producer)?.wait(STEP_LIMIT)?;
-        drop(poll);
-        status
-    };
+    let status = wait::until("the older producer to give way", STEP_LIMIT, || {
+        // It notices with its next write, and may end before it has answered: then there is nobody to ask again.
+        system.console(&["poll"])?;
+        system.process(Stage::Producer)?.ended()
+    })?;
     assert_eq!(status.code(), Some(3), "{}", system.process(Stage::Producer)?.log_tail());
     let told = std::fs::read_to_string(system.process(Stage::Producer)?.log_path())?;
     assert!(told.contains("another producer has taken over"), "{told}");
