@@ -51,5 +51,10 @@ fn one_batch(system: &System, tables: &mut Tables, seconds: i64) -> Result<()> {
     assert_eq!((&row["status"], &row["tied"]), (&"complete".into(), &true.into()), "{seconds} s: {row}");
     let raw = row["raw"].as_i64().context("raw")?;
     ensure!(raw >= i64::try_from(CHANGES)? / 2 && raw <= RAW_MAX, "{seconds} s: {raw} records were fetched");
+    // When a row was fetched is the source's time, whatever our clock says; Postgres has the true one.
+    let elsewhen = tables.number(
+        "SELECT count(*) FROM sdmk.person WHERE fetched_at NOT BETWEEN now() - interval '1 hour' AND now() + interval '1 minute'",
+    )?;
+    ensure!(elsewhen == 0, "{seconds} s: {elsewhen} rows say that they were fetched at another time than they were");
     Ok(())
 }
