@@ -24,9 +24,9 @@ SERVICES := stack/services,sink/services,tests/services
 # Written by `cargo test`, beside the tests.
 STACK := $(or $(CARGO_TARGET_DIR),target)/debug/sisdmk-stack
 
-# Three tests at a time on two cores: most of their time they wait for a server to start, a link to come back or a group to notice
-# somebody's death.
-suite faults: export RUST_TEST_THREADS ?= 3
+# Three fault tests at a time on two cores: most of their time they wait for a server to start, a link to come back or a group to
+# notice somebody's death. The other tests hold times that were promised, and are given the machine's cores and no more.
+faults: export RUST_TEST_THREADS ?= 3
 
 .PHONY: help install demo bench test lint unit suite faults soak build clean
 

@@ -35,7 +35,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// How long letters may be under way before their topic is asked for: what one that is not there costs the partitions beside,
 /// with the abort and the return to the positions that follow.
-const LETTER_PATIENCE: Duration = Duration::from_secs(1);
+const LETTER_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a worker is told.
 pub(crate) struct Part<'c> {
