@@ -14,7 +14,8 @@ use crate::world::{self, BATCH_LIMIT};
 
 /// Health workers; all of them change and are fetched again all the time.
 const WORKERS: u64 = 3_000;
-/// Records of `sisdmk.clean` that wait for the sink beside: several times what it may hold.
+/// Records of `sisdmk.clean` that wait for the sink beside: more than its client queues and a worker takes in before it stands in its
+/// write. What a worker may hold besides (`HELD_BYTES_MAX`) is not reached.
 const WAITING: usize = 300_000;
 /// Of them written in one transaction.
 const CHUNK: usize = 50_000;
